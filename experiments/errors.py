@@ -1,0 +1,20 @@
+"""What a user can mend: errors the command line prints without a traceback."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Bad input, named with what was seen, what was expected and the likely fix."""
+
+
+def unknown(kind: str, seen: str, known: Iterable[str]) -> UserError:
+    """The error for a name that does not exist, with the nearest one that does.
+
+    >>> unknown("grid", "grad_los", ["grad_loss"]).args[0]
+    "unknown grid 'grad_los'; did you mean 'grad_loss'? (known: grad_loss)"
+    """
+    known = sorted(known)
+    near = get_close_matches(seen, known, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    return UserError(f"unknown {kind} {seen!r}{hint} (known: {', '.join(known)})")

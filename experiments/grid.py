@@ -1,0 +1,158 @@
+"""A grid: the question, the arms, the contrasts and the margin, fixed before the runs."""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from experiments import grids
+from experiments.config import DataConfig, Knobs, LossConfig, RunConfig, TrainConfig, run_hash
+from experiments.data import load
+from experiments.errors import UserError, unknown
+from experiments.metrics import METRICS
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One setting under comparison: its losses and model switches, as plain data."""
+
+    about: str
+    loss: LossConfig
+    model: Knobs = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A comparison named beforehand: `arm` minus `minus`, which should differ in one thing."""
+
+    arm: str
+    minus: str
+    about: str
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A scale at which a grid is run."""
+
+    about: str
+    data: DataConfig
+    model: Knobs
+    train: TrainConfig
+    seeds: int = 8
+    test: bool = True  # False: the table shows no test and no verdict
+    weights: Mapping[str, float] = field(default_factory=dict)  # arm: gradient weight, by pilot
+
+
+@dataclass(frozen=True)
+class Grid:
+    """An ablation, pre-registered; `experiments/grids/<name>.py` holds one as GRID."""
+
+    name: str
+    question: str
+    baseline: str
+    arms: Mapping[str, Arm]
+    contrasts: tuple[Contrast, ...]
+    primary: str
+    guards: tuple[str, ...]
+    margin: float
+    presets: Mapping[str, Preset]
+
+    def __post_init__(self) -> None:
+        for arm in (self.baseline, *(a for c in self.contrasts for a in (c.arm, c.minus))):
+            if arm not in self.arms:
+                raise unknown(f"arm in grid {self.name!r}", arm, self.arms)
+        for metric in (self.primary, *self.guards):
+            if metric not in METRICS:
+                raise unknown(f"metric in grid {self.name!r}", metric, METRICS)
+        if self.margin <= 0:
+            raise UserError(f"grid {self.name!r}: margin is {self.margin}, expected above 0")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid: an arm at a seed, resolved."""
+
+    arm: str
+    seed: int
+    config: RunConfig
+    hash: str
+
+    @property
+    def folder(self) -> str:
+        """Name of the run's folder under `runs/`."""
+        return f"{self.arm}-seed{self.seed}-{self.hash}"
+
+
+def names() -> list[str]:
+    """The grids that `experiments/grids/` holds."""
+    return sorted(module.name for module in pkgutil.iter_modules(grids.__path__))
+
+
+def find(name: str) -> Grid:
+    """The grid of that name.
+
+    Raises:
+        UserError: no such grid, with the nearest name.
+    """
+    if name not in names():
+        raise unknown("grid", name, names())
+    grid: Grid = importlib.import_module(f"experiments.grids.{name}").GRID
+    return grid
+
+
+def find_preset(grid: Grid, name: str, data: str | None = None) -> Preset:
+    """A preset of a grid, on other data if `data` names some.
+
+    Raises:
+        UserError: no such preset; no data named where the preset needs it.
+    """
+    if name not in grid.presets:
+        raise unknown(f"preset of {grid.name!r}", name, grid.presets)
+    preset = grid.presets[name]
+    if data is not None:
+        preset = replace(preset, data=replace(preset.data, name=data))
+    if not preset.data.name:
+        raise UserError(
+            f"preset {name!r} ships no data: give --data PATH, a folder with train/, val/ and "
+            "test/, each with im/ and gt/"
+        )
+    return preset
+
+
+def data_digest(data: DataConfig) -> str:
+    """Digest over the three splits."""
+    counts = data.counts
+    splits = (("train", counts.train), ("val", counts.val), ("test", counts.test))
+    return "-".join(load(data.name, s, size=data.size, count=n).digest[:8] for s, n in splits)  # type: ignore[arg-type]
+
+
+def cells(grid: Grid, preset: Preset, arms: list[str] | None = None) -> list[Cell]:
+    """The cells of a grid, seeds outermost: a grid that is stopped early still has whole pairs.
+
+    Raises:
+        UserError: an arm that the grid does not have, with the nearest name.
+    """
+    for arm in arms or ():
+        if arm not in grid.arms:
+            raise unknown(f"arm of {grid.name!r}", arm, grid.arms)
+    digest = data_digest(preset.data)
+    resolved = []
+    for seed in range(preset.seeds):
+        for name in arms or grid.arms:
+            config = resolve(grid, preset, name, seed)
+            resolved.append(Cell(name, seed, config, run_hash(config, digest)))
+    return resolved
+
+
+def resolve(grid: Grid, preset: Preset, arm: str, seed: int) -> RunConfig:
+    """The configuration of one cell."""
+    chosen = grid.arms[arm]
+    weight = preset.weights.get(arm, chosen.loss.gradient_weight)
+    return RunConfig(
+        seed=seed,
+        data=preset.data,
+        model={**preset.model, **chosen.model},
+        train=preset.train,
+        loss=replace(chosen.loss, gradient_weight=weight),
+        select=grid.primary,
+    )

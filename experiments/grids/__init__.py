@@ -1,0 +1,1 @@
+"""One file a grid: its docstring is the question, its GRID the pre-registration."""

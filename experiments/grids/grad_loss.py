@@ -1,0 +1,80 @@
+"""Which loss suits BiRefNet's gradient supervision, and does it do anything?
+
+BiRefNet's decoder predicts the image's gradient inside the object at three stages. Its issues ask
+whether BCE is right for that (181), whether mean squared or absolute error would be better (112)
+and whether the supervision does anything at all (183). 7 arms, 8 paired seeds.
+
+Each contrast differs in one thing. Released and repaired labels differ in gate, squash and
+detaching at once (`bce - bce_released` measures the three together); the objectives are compared
+on the repaired label, at equal initial gradient rms (`scale`) and at a weight where the gradient
+loss has about a tenth of the pixel loss's gradient on the decoder, since at the released weight of
+1 it is a thousandth and the comparison is nearly A/A by construction.
+
+`scale` and the weights come from `python -m experiments.pilot --grid grad_loss`, run before.
+
+    python experiments/run.py --grid grad_loss                       2 cores, 40 minutes
+    python experiments/run.py --grid grad_loss --preset smoke        2 cores, 2 minutes
+"""
+
+from typing import Any
+
+from experiments.config import DataConfig, LossConfig, TrainConfig
+from experiments.data import Counts
+from experiments.grid import Arm, Contrast, Grid, Preset
+
+WEIGHT = 1.0  # by pilot: grad_share about .1 for bce over the run
+REPAIRED: dict[str, Any] = {"gate": "pred", "squash": "abs", "detach_target": True}
+RELEASED: dict[str, Any] = {"gate": "logits", "squash": "sigmoid", "detach_target": False}
+
+
+def arm(about: str, **gradient: Any) -> Arm:
+    """An arm on the repaired label at the piloted weight."""
+    return Arm(about, LossConfig(gradient={**REPAIRED, **gradient}, gradient_weight=WEIGHT))
+
+
+GRID = Grid(
+    name="grad_loss",
+    question="Which loss suits BiRefNet's gradient supervision, and does it do anything?",
+    baseline="bce",
+    arms={
+        "none": arm("attention branch kept, supervision dropped", objective="none"),
+        "bce_released": Arm(
+            "as released: logit gate, sigmoid squash, label not detached, weight 1",
+            LossConfig(gradient={**RELEASED, "objective": "bce"}, gradient_weight=1.0),
+        ),
+        "bce": arm("BCE on the repaired label", objective="bce"),
+        "mae": arm("mean absolute error", objective="mae", scale=1.0),
+        "hybrid": arm("half BCE, half MAE", objective="hybrid", scale=1.0),
+        "region_adaptive": arm(
+            "BCE on edges, MAE elsewhere", objective="region_adaptive", scale=1.0
+        ),
+        "progressive": arm("BCE, MAE added over the second half", objective="progressive"),
+    },
+    contrasts=(
+        Contrast("bce_released", "none", "does it do anything as released (issue 183)"),
+        Contrast("bce", "bce_released", "label and weight: repaired against released"),
+        Contrast("mae", "bce", "MAE instead of BCE (issues 181, 112)"),
+        Contrast("hybrid", "bce", "half of each (issue 181)"),
+        Contrast("region_adaptive", "bce", "BCE on edges only (issue 181)"),
+        Contrast("progressive", "bce", "MAE added late (issue 181)"),
+    ),
+    primary="F_weighted",
+    guards=("MAE", "BIoU", "IoU"),
+    margin=0.005,
+    presets={
+        "smoke": Preset(
+            about="does the machinery run; no evidence",
+            data=DataConfig(size=(64, 64), counts=Counts(train=32, val=8, test=8)),
+            model={"preset": "lite", "freeze": "backbone"},
+            train=TrainConfig(steps=6, batch=4, lr=1e-3, validations=2, moments=2),
+            seeds=2,
+            test=False,
+        ),
+        "laptop": Preset(
+            about="embedded data, 128 px, 2 cores",
+            data=DataConfig(size=(128, 128), counts=Counts(train=488, val=40, test=92)),
+            model={"preset": "lite", "freeze": "backbone"},
+            train=TrainConfig(steps=200, batch=8, lr=2e-3, warmup=10),
+        ),
+    },
+)

@@ -1,0 +1,75 @@
+"""What a run minimises: the pixel loss on every level plus weighted gradient supervision.
+
+Here, and only here, a model's outputs meet the losses.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import torch
+from models.birefnet import BiRefNetOutput
+from torch import Tensor
+
+import losses
+from experiments.config import LossConfig
+from experiments.errors import UserError
+
+LABEL_KNOBS = tuple(
+    p.name
+    for p in signature(losses.gradient_labels).parameters.values()
+    if p.kind is p.KEYWORD_ONLY
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The two terms of a step, unweighted."""
+
+    pixel: Tensor
+    gradient: Tensor
+
+
+class Objective:
+    """Losses by name from a run's configuration.
+
+    Raises:
+        UserError: an unknown loss or knob, or a knob out of range; the message names the nearest.
+    """
+
+    def __init__(self, config: LossConfig) -> None:
+        knobs = dict(config.pixel)
+        name = knobs.pop("name")
+        gradient = dict(config.gradient)
+        try:
+            self.per_level = losses.spec(name).kind == "logits"
+            self._pixel: Callable[..., Tensor] = losses.build(name, **knobs)
+            self._gradient: Callable[..., Tensor] = losses.build(
+                "gradient_supervision", **gradient
+            )
+        except ValueError as error:
+            raise UserError(f"loss of this arm: {error}") from error
+        self.weight = config.gradient_weight
+        self.label_knobs: dict[str, Any] = {k: v for k, v in gradient.items() if k in LABEL_KNOBS}
+
+    def __call__(self, out: BiRefNetOutput, image: Tensor, target: Tensor, u: float) -> Parts:
+        """The terms at progress `u` in [0, 1]; `image` is ImageNet-normalised."""
+        coarse = out.levels[: len(out.gradient_logits)]
+        gradient = self._gradient(out.gradient_logits, coarse, image, target, progress=u)
+        if not self.per_level:
+            return Parts(self._pixel(out.levels, target, progress=u), gradient)
+        size = target.shape[-2:]
+        grown = [
+            torch.nn.functional.interpolate(z, size, mode="bilinear", align_corners=True)
+            for z in out.levels
+        ]
+        return Parts(
+            sum((self._pixel(z, target, progress=u) for z in grown), gradient * 0), gradient
+        )
+
+    def labels(self, out: BiRefNetOutput, image: Tensor, target: Tensor) -> list[Tensor]:
+        """The gradient labels of this arm, one a stage (B, 1, H, W), detached."""
+        coarse = out.levels[: len(out.gradient_logits)]
+        with torch.no_grad():
+            return losses.gradient_labels(coarse, image, target, **self.label_knobs)

@@ -1,0 +1,41 @@
+"""A process that claims cells of a grid and runs them until none is left."""
+
+import math
+import os
+import traceback
+from pathlib import Path
+
+from experiments.errors import UserError
+from experiments.grid import Cell
+from experiments.ledger import Claim, Ledger
+from experiments.train import train
+
+
+def work(folder: Path, study: str, cells: list[Cell], parent: int) -> None:
+    """Run waiting cells one after another; a cell that fails is recorded and the next one taken.
+
+    Ends when no cell waits, or, between cells, when the process that started it is gone.
+    """
+    ledger = Ledger(folder, study)
+    while os.getppid() == parent:
+        with ledger.claim(cells) as claim:
+            if claim is None:
+                return
+            try:
+                value = _run(folder, claim)
+            except UserError as error:
+                ledger.fail(claim, str(error))
+            except Exception as error:
+                (folder / "runs" / claim.cell.folder / "error.txt").write_text(
+                    traceback.format_exc(), encoding="utf-8"
+                )
+                ledger.fail(claim, f"{type(error).__name__}: {error}")
+            else:
+                ledger.complete(claim, value)
+
+
+def _run(folder: Path, claim: Claim) -> float:
+    value = train(claim.cell.config, folder / "runs" / claim.cell.folder, claim.trial.report)
+    if math.isnan(value):
+        raise UserError(f"{claim.cell.config.select} of the test split is NaN")
+    return value

@@ -1,0 +1,49 @@
+"""The project as a whole: lint, types, licence, and a README that says what is so."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TEST_COMMAND = 'pip install -c constraints.txt -e ".[dev]" && pytest'
+
+
+def tool(*command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_ruff_finds_nothing_to_mend() -> None:
+    tool("ruff", "check")
+
+
+def test_ruff_would_format_nothing() -> None:
+    tool("ruff", "format", "--check")
+
+
+def test_types_are_strict() -> None:
+    tool("mypy")
+
+
+def test_ci_runs_the_command_the_readme_gives() -> None:
+    assert TEST_COMMAND in README
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert TEST_COMMAND.replace("pip install", "pip install -q") in ci
+
+
+@pytest.mark.parametrize("package", ["losses", "models", "analysis"])
+def test_imports_point_one_way(package: str) -> None:
+    above = {
+        "losses": ("models", "experiments", "analysis"),
+        "models": ("losses", "experiments", "analysis"),
+        "analysis": ("models", "experiments"),
+    }[package]
+    for file in (ROOT / package).rglob("*.py"):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        for other in above:
+            assert not [x for x in lines if x.startswith((f"import {other}", f"from {other}"))], file
