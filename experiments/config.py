@@ -9,24 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.data import Counts
+from experiments.data import DataConfig
 
 Knobs = Mapping[str, Any]  # the keywords of a registered loss or of the model, checked there
 PROJECT = Path(__file__).parent.parent
 # What decides a run's numbers. The command line, the ledger and the analysis do not.
 CODE = ("losses", "models", "experiments/data")
 CODE_FILES = ("evaluate.py", "metrics.py", "objective.py", "seeding.py", "train.py")
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Which data, at which training size (H, W)."""
-
-    name: str = "embedded"
-    size: tuple[int, int] = (128, 128)
-    counts: Counts = field(default_factory=Counts)
-    augment: tuple[str, ...] = ("flip",)
-    workers: int = 0  # decoding processes; 0 decodes in the training process
 
 
 @dataclass(frozen=True)

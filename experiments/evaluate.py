@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 import torch
-from models.birefnet import BiRefNet
 from numpy.typing import NDArray
 from torch import Tensor
 
 from experiments.data import Samples, to_tensors
 from experiments.data.samples import normalise
 from experiments.metrics import image_metrics
+from models.birefnet import BiRefNet
 
 CHUNK = 8  # images a forward pass
 
@@ -37,8 +37,8 @@ def evaluate(
 
 def mean_scores(table: pd.DataFrame) -> dict[str, float]:
     """Mean over images of each metric."""
-    means: dict[str, float] = table.groupby("metric")["value"].mean().to_dict()
-    return means
+    means = table.groupby("metric")["value"].mean()
+    return {str(metric): float(value) for metric, value in means.items()}
 
 
 def at_resolution(logits: Tensor, shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from experiments import grids
-from experiments.config import DataConfig, Knobs, LossConfig, RunConfig, TrainConfig, run_hash
-from experiments.data import load
+from experiments.config import Knobs, LossConfig, RunConfig, TrainConfig, code_digest, run_hash
+from experiments.data import DataConfig, load_splits
 from experiments.errors import UserError, unknown
 from experiments.metrics import METRICS
 
@@ -40,7 +40,6 @@ class Preset:
     train: TrainConfig
     seeds: int = 8
     test: bool = True  # False: the table shows no test and no verdict
-    weights: Mapping[str, float] = field(default_factory=dict)  # arm: gradient weight, by pilot
 
 
 @dataclass(frozen=True)
@@ -76,11 +75,21 @@ class Cell:
     seed: int
     config: RunConfig
     hash: str
+    data_digest: str
 
     @property
     def folder(self) -> str:
         """Name of the run's folder under `runs/`."""
         return f"{self.arm}-seed{self.seed}-{self.hash}"
+
+    def identity(self) -> dict[str, str]:
+        """What a run's summary says of where it belongs."""
+        return {
+            "arm": self.arm,
+            "hash": self.hash,
+            "data_digest": self.data_digest,
+            "code_digest": code_digest(),
+        }
 
 
 def names() -> list[str]:
@@ -121,9 +130,7 @@ def find_preset(grid: Grid, name: str, data: str | None = None) -> Preset:
 
 def data_digest(data: DataConfig) -> str:
     """Digest over the three splits."""
-    counts = data.counts
-    splits = (("train", counts.train), ("val", counts.val), ("test", counts.test))
-    return "-".join(load(data.name, s, size=data.size, count=n).digest[:8] for s, n in splits)  # type: ignore[arg-type]
+    return "-".join(samples.digest[:8] for samples in load_splits(data))
 
 
 def cells(grid: Grid, preset: Preset, arms: list[str] | None = None) -> list[Cell]:
@@ -140,19 +147,18 @@ def cells(grid: Grid, preset: Preset, arms: list[str] | None = None) -> list[Cel
     for seed in range(preset.seeds):
         for name in arms or grid.arms:
             config = resolve(grid, preset, name, seed)
-            resolved.append(Cell(name, seed, config, run_hash(config, digest)))
+            resolved.append(Cell(name, seed, config, run_hash(config, digest), digest))
     return resolved
 
 
 def resolve(grid: Grid, preset: Preset, arm: str, seed: int) -> RunConfig:
     """The configuration of one cell."""
     chosen = grid.arms[arm]
-    weight = preset.weights.get(arm, chosen.loss.gradient_weight)
     return RunConfig(
         seed=seed,
         data=preset.data,
         model={**preset.model, **chosen.model},
         train=preset.train,
-        loss=replace(chosen.loss, gradient_weight=weight),
+        loss=chosen.loss,
         select=grid.primary,
     )

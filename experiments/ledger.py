@@ -120,7 +120,8 @@ class Ledger:
         return sum(t.user_attrs["hash"] not in hashes for t in self._trials(TrialState.COMPLETE))
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False, states=states or None)
+        trials: list[FrozenTrial] = self.study.get_trials(deepcopy=False, states=states or None)
+        return trials
 
     def _close_orphans(self) -> None:
         for trial in self._trials(TrialState.RUNNING):

@@ -4,6 +4,8 @@ Predictions are floats in [0, 1] and are taken as they are: PySODMetrics would b
 each one to its own range. Metrics that need a binary mask cut it at .5; MAE and MSE use it soft.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import py_sod_metrics as sod
@@ -31,7 +33,7 @@ def image_metrics(
     truth = soft > 0.5
     found = prediction > 0.5
     error = prediction - soft
-    compute = {
+    compute: dict[str, Callable[[], float]] = {
         "F_weighted": lambda: (
             sod.WeightedFmeasure().cal_wfm(prediction, truth) if truth.any() else 0.0
         ),
@@ -58,7 +60,8 @@ def boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     width = max(1, round(BOUNDARY * float(np.hypot(*mask.shape))))
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     core = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width)[1:-1, 1:-1]
-    return mask & (core == 0)
+    outline: NDArray[np.bool_] = mask & (core == 0)
+    return outline
 
 
 def _f_mean(prediction: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:

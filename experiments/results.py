@@ -1,6 +1,7 @@
 """What a finished run leaves in its folder; the analysis reads these files and nothing else."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from experiments.files import whole
 
 
 def write_results(
-    folder: Path, config: RunConfig, state: Progress, table: pd.DataFrame, maps: dict[str, Any]
+    folder: Path,
+    config: RunConfig,
+    state: Progress,
+    table: pd.DataFrame,
+    maps: dict[str, Any],
+    identity: Mapping[str, str],
 ) -> None:
     """Write a run's files, `metrics.json` last: a folder that has it is complete."""
     with whole(folder / "history.csv") as draft:
@@ -33,10 +39,12 @@ def write_results(
         "hist_prediction": [found for _, _, found in state.counts],
     }
     with whole(folder / "gradient_maps.npz") as draft:
-        np.savez_compressed(draft, **{name: np.array(value) for name, value in arrays.items()})
+        packed: dict[str, Any] = {name: np.array(value) for name, value in arrays.items()}
+        np.savez_compressed(draft, **packed)
     with whole(folder / "preview.png") as draft:
         preview(arrays).save(draft)
     summary = {
+        **identity,
         "seed": config.seed,
         "test": mean_scores(table),
         "select": config.select,

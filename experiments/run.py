@@ -205,7 +205,7 @@ def write_grid(job: Job, ledger: Ledger) -> None:
         "guards": list(grid.guards),
         "margin": grid.margin,
         "seeds": sorted({cell.seed for cell in job.cells}),
-        "data": {"name": job.preset.data.name, "digest": grids.data_digest(job.preset.data)},
+        "data": {"name": job.preset.data.name, "digest": job.cells[0].data_digest},
         "commit": commit(),
         "versions": {name: version(name) for name in VERSIONS},
         "test": job.preset.test,

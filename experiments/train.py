@@ -7,21 +7,21 @@ step), so a killed run goes on from its last checkpoint to the same result.
 import json
 import math
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import models
 import torch
-from models.birefnet import BiRefNet
 from safetensors.torch import save_file
 from torch import Tensor
 
 import losses
+import models
 from experiments import gradient_record as record
-from experiments.checkpoint import learned, resume, save
+from experiments.checkpoint import Progress, learned, resume, save
 from experiments.config import RunConfig, TrainConfig
-from experiments.data import batches, load, normalise, to_tensors
+from experiments.data import Samples, batches, load_splits, normalise, to_tensors
 from experiments.data.augment import Augment
 from experiments.errors import UserError
 from experiments.evaluate import CHUNK, evaluate, mean_scores
@@ -30,16 +30,22 @@ from experiments.metrics import LOWER_IS_BETTER, METRICS
 from experiments.objective import Objective, Parts
 from experiments.results import write_results
 from experiments.seeding import seed_torch
+from models.birefnet import BiRefNet
+
+Report = Callable[[int, float], None]
 
 
 class NonFiniteLossError(UserError):
     """The loss became NaN or infinite; the batch that did it is on disk."""
 
 
-def train(config: RunConfig, folder: Path, report: Callable[[int, float], None]) -> float:
+def train(
+    config: RunConfig, folder: Path, report: Report, identity: Mapping[str, str] | None = None
+) -> float:
     """Train one run into `folder` and return its primary metric on the test split.
 
-    `report(step, value)` is called at each validation with the metric that picks the checkpoint.
+    `report(step, value)` is called at each validation with the metric that picks the checkpoint;
+    `identity` (arm, hash, digests) is written into the run's summary.
 
     Raises:
         UserError: data or knobs that do not fit, with what to change.
@@ -51,34 +57,18 @@ def train(config: RunConfig, folder: Path, report: Callable[[int, float], None])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config.as_dict(), indent=1) + "\n")
 
-    d = config.data
-    train_set = load(d.name, "train", size=d.size, count=d.counts.train)
-    val_set = load(d.name, "val", size=d.size, count=d.counts.val)
-    test_set = load(d.name, "test", size=d.size, count=d.counts.test)
+    train_set, val_set, test_set = load_splits(config.data)
     if len(train_set) < t.batch:
         raise UserError(f"{len(train_set)} training samples do not fill a batch of {t.batch}")
-    augment = Augment(d.augment, d.size)
-    probe = to_tensors([val_set[i] for i in range(min(CHUNK, len(val_set)))])
-
     model = build_model(config).to(device)
     objective = Objective(config.loss)
-    optimizer = torch.optim.AdamW(_groups(model, t), weight_decay=t.weight_decay)
+    optimizer = torch.optim.AdamW(parameter_groups(model, t), weight_decay=t.weight_decay)
     state = resume(folder, model, optimizer)
     validate_at = {round(t.steps * (k + 1) / t.validations) for k in range(t.validations)}
     moments = {round((t.steps - 1) * k / max(1, t.moments - 1)) for k in range(t.moments)}
     started = saved = time.monotonic()
 
-    stream = batches(
-        train_set,
-        seed=config.seed,
-        batch=t.batch,
-        start=state.step,
-        steps=t.steps,
-        workers=d.workers,
-    )
-    for step, (images, targets) in enumerate(stream, start=state.step):
-        seed_torch(config.seed, "augment", step)
-        images, targets = augment(images.to(device), targets.to(device))
+    for step, images, targets in augmented(train_set, config, state.step, device):
         inputs = normalise(images)
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * lr_factor(step, t)
@@ -86,19 +76,14 @@ def train(config: RunConfig, folder: Path, report: Callable[[int, float], None])
         seed_torch(config.seed, "dropout", step)
         with torch.autocast(device.type, torch.bfloat16, enabled=t.precision == "bfloat16"):
             out = model(inputs)
-        if step == 0:
-            losses.check_batch(out.logits, targets)
         parts = objective(out, inputs, targets, step / max(1, t.steps - 1))
         loss = parts.pixel + objective.weight * parts.gradient
+        if step == 0:
+            check_first(out.logits, targets)
         if not torch.isfinite(loss):
             raise _non_finite(folder, step, parts, images, targets)
-        row = {
-            "step": step,
-            "loss": loss.item(),
-            "pixel": parts.pixel.item(),
-            "gradient": parts.gradient.item(),
-            "lr": optimizer.param_groups[-1]["lr"],
-        }
+        row = {"step": step, "loss": loss.item(), "lr": optimizer.param_groups[-1]["lr"]}
+        row |= {"pixel": parts.pixel.item(), "gradient": parts.gradient.item()}
         if step in moments:
             row["grad_share"] = grad_share(model, parts, objective.weight)
             row["excess_bce"] = record.excess_bce(objective, out, inputs, targets)
@@ -111,25 +96,20 @@ def train(config: RunConfig, folder: Path, report: Callable[[int, float], None])
         state.step = step + 1
 
         if step in moments:
-            state.counts.append((state.step, *_probe(model, objective, probe, device)))
+            state.counts.append((state.step, *_probe(model, objective, val_set, device)))
         if state.step in validate_at:
-            scores = mean_scores(evaluate(model, val_set, (config.select,), device))
-            row[f"val_{config.select}"] = value = scores[config.select]
-            signed = -value if config.select in LOWER_IS_BETTER else value
-            if signed > state.best:
-                state.best, state.best_step = signed, state.step
-                state.best_weights = learned(model)
-            report(state.step, value)
+            row[f"val_{config.select}"] = validate(model, val_set, config.select, state, device)
+            report(state.step, row[f"val_{config.select}"])
         if time.monotonic() - saved > t.save_seconds and state.step < t.steps:
             state.seconds += time.monotonic() - started
             started = saved = time.monotonic()
             save(folder, model, optimizer, state)
 
-    model.load_state_dict(state.best_weights, strict=False)
+    model.load_state_dict(state.best_weights, strict=False)  # chosen on validation alone
     table = evaluate(model, test_set, METRICS, device)
     state.seconds += time.monotonic() - started
-    maps = _test_maps(model, objective, to_tensors([test_set[i] for i in range(t.maps)]), device)
-    write_results(folder, config, state, table, {"names": test_set.names[: t.maps], **maps})
+    maps = _test_maps(model, objective, test_set, t.maps, device)
+    write_results(folder, config, state, table, maps, identity or {})
     return mean_scores(table)[config.select]
 
 
@@ -148,6 +128,27 @@ def build_model(config: RunConfig) -> BiRefNet:
     return model
 
 
+def parameter_groups(model: BiRefNet, t: TrainConfig) -> list[dict[str, Any]]:
+    """Optimizer groups: the backbone at its own rate, and the rest; `base` is the full rate."""
+    backbone = [p for p in model.bb.parameters() if p.requires_grad]
+    known = {id(p) for p in backbone}
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
+    groups = [(backbone, t.lr * t.backbone_lr), (rest, t.lr)]
+    return [{"params": params, "lr": lr, "base": lr} for params, lr in groups if params]
+
+
+def augmented(samples: Samples, config: RunConfig, start: int, device: torch.device) -> Any:
+    """Yields (step, images, targets) from `start` on, augmented, in [0, 1]."""
+    t, d = config.train, config.data
+    augment = Augment(d.augment, d.size)
+    stream = batches(
+        samples, seed=config.seed, batch=t.batch, start=start, steps=t.steps, workers=d.workers
+    )
+    for step, (images, targets) in enumerate(stream, start=start):
+        seed_torch(config.seed, "augment", step)
+        yield step, *augment(images.to(device), targets.to(device))
+
+
 def lr_factor(step: int, t: TrainConfig) -> float:
     """Learning rate at `step` as a share of the configured one."""
     if step < t.warmup:
@@ -164,24 +165,42 @@ def grad_share(model: BiRefNet, parts: Parts, weight: float) -> float:
     norms = []
     for term in (parts.gradient * weight, parts.pixel):
         grads = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
-        norms.append(
-            math.sqrt(sum(float(g.float().square().sum()) for g in grads if g is not None))
-        )
+        squares = [float(g.float().square().sum()) for g in grads if g is not None]
+        norms.append(math.sqrt(sum(squares)))
     return norms[0] / norms[1] if norms[1] else math.nan
 
 
-def _groups(model: BiRefNet, t: TrainConfig) -> list[dict[str, Any]]:
-    backbone = [p for p in model.bb.parameters() if p.requires_grad]
-    known = {id(p) for p in backbone}
-    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
-    groups = [(backbone, t.lr * t.backbone_lr), (rest, t.lr)]
-    return [{"params": params, "lr": lr, "base": lr} for params, lr in groups if params]
+def validate(
+    model: BiRefNet, samples: Samples, metric: str, state: Progress, device: torch.device
+) -> float:
+    """Score the validation split, and keep the weights if they are the best so far."""
+    value = mean_scores(evaluate(model, samples, (metric,), device))[metric]
+    signed = -value if metric in LOWER_IS_BETTER else value
+    if signed > state.best:
+        state.best, state.best_step, state.best_weights = signed, state.step, learned(model)
+    return value
+
+
+def check_first(logits: Tensor, targets: Tensor) -> None:
+    """Check the values of the first batch once, as it costs a synchronisation.
+
+    Raises:
+        UserError: NaN, or targets outside [0, 1].
+    """
+    with warnings.catch_warnings():  # an untrained model's logits may well lie in [0, 1]
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            losses.check_batch(logits.detach(), targets)
+        except ValueError as error:
+            raise UserError(f"first batch: {error}") from error
 
 
 def _probe(
-    model: BiRefNet, objective: Objective, probe: tuple[Tensor, Tensor], device: torch.device
+    model: BiRefNet, objective: Objective, samples: Samples, device: torch.device
 ) -> tuple[list[list[int]], list[list[int]]]:
-    images, targets = (x.to(device) for x in probe)
+    """Histograms of gradient labels and predictions on the first validation images."""
+    pairs = [samples[i] for i in range(min(CHUNK, len(samples)))]
+    images, targets = (x.to(device) for x in to_tensors(pairs))
     model.eval()
     with torch.inference_mode():
         inputs = normalise(images)
@@ -191,13 +210,15 @@ def _probe(
 
 
 def _test_maps(
-    model: BiRefNet, objective: Objective, samples: tuple[Tensor, Tensor], device: torch.device
-) -> record.Arrays:
-    images, targets = (x.to(device) for x in samples)
+    model: BiRefNet, objective: Objective, samples: Samples, count: int, device: torch.device
+) -> dict[str, Any]:
+    pairs = [samples[i] for i in range(min(count, len(samples)))]
+    images, targets = (x.to(device) for x in to_tensors(pairs))
     model.eval()
     with torch.inference_mode():
         inputs = normalise(images)
-        return record.final_maps(objective, model(inputs), inputs, images, targets)
+        maps = record.final_maps(objective, model(inputs), inputs, images, targets)
+    return {"names": samples.names[: len(pairs)], **maps}
 
 
 def _non_finite(

@@ -35,7 +35,13 @@ def work(folder: Path, study: str, cells: list[Cell], parent: int) -> None:
 
 
 def _run(folder: Path, claim: Claim) -> float:
-    value = train(claim.cell.config, folder / "runs" / claim.cell.folder, claim.trial.report)
+    cell = claim.cell
+    value = train(
+        cell.config,
+        folder / "runs" / cell.folder,
+        report=lambda step, value: claim.trial.report(value, step),
+        identity=cell.identity(),
+    )
     if math.isnan(value):
-        raise UserError(f"{claim.cell.config.select} of the test split is NaN")
+        raise UserError(f"{cell.config.select} of the test split is NaN")
     return value

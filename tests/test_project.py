@@ -46,4 +46,6 @@ def test_imports_point_one_way(package: str) -> None:
     for file in (ROOT / package).rglob("*.py"):
         lines = file.read_text(encoding="utf-8").splitlines()
         for other in above:
-            assert not [x for x in lines if x.startswith((f"import {other}", f"from {other}"))], file
+            assert not [x for x in lines if x.startswith((f"import {other}", f"from {other}"))], (
+                file
+            )

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,27 @@ class Counts:
     train: int = 0
     val: int = 0
     test: int = 0
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which data, at which training size (H, W)."""
+
+    name: str = "embedded"
+    size: tuple[int, int] = (128, 128)
+    counts: Counts = field(default_factory=Counts)
+    augment: tuple[str, ...] = ("flip",)
+    workers: int = 0  # decoding processes; 0 decodes in the training process
+
+
+def load_splits(data: DataConfig) -> tuple[Samples, Samples, Samples]:
+    """The training, validation and test splits."""
+    n = data.counts
+    return (
+        load(data.name, "train", size=data.size, count=n.train),
+        load(data.name, "val", size=data.size, count=n.val),
+        load(data.name, "test", size=data.size, count=n.test),
+    )
 
 
 def load(name: str, split: Split, *, size: tuple[int, int], count: int = 0) -> Samples:

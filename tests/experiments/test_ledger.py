@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from experiments.config import DataConfig, LossConfig, RunConfig, TrainConfig
+from experiments.config import LossConfig, RunConfig, TrainConfig
+from experiments.data import DataConfig
 from experiments.grid import Cell
 from experiments.ledger import Ledger
 
 
 def cells(count: int, arm: str = "a") -> list[Cell]:
     config = RunConfig(0, DataConfig(), {}, TrainConfig(10, 1, 1e-3), LossConfig(), "IoU")
-    return [Cell(arm, s, replace(config, seed=s), f"{arm}{s:03d}") for s in range(count)]
+    return [Cell(arm, s, replace(config, seed=s), f"{arm}{s:03d}", "data") for s in range(count)]
 
 
 def drain(folder: Path, todo: list[Cell]) -> None:

@@ -1,0 +1,165 @@
+"""The statistics of a grid as the tables and figures show them: one row per arm or contrast."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from analysis.grid import Contrast, Grid
+from analysis.load import Results, seed_means
+from analysis.metrics import DIRECTIONS, EXTRA, sign
+from analysis.stats import (
+    FEWEST_SEEDS,
+    Array,
+    Interval,
+    SignFlip,
+    Verdict,
+    joint_sign_flip,
+    t_interval,
+    verdict,
+)
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """One arm by one metric over the seeds that arm completed; `best` is the cell set bold."""
+
+    arm: str
+    metric: str
+    seeds: tuple[int, ...]
+    mean: Interval
+    best: bool
+
+
+@dataclass(frozen=True)
+class ContrastRow:
+    """One contrast by one metric over the seeds complete in both arms.
+
+    `values` are the differences, seed by seed. `p` (adjusted) and `judged` are None where no test
+    is made: on every metric but the primary, below six seeds, on a preset that is no evidence.
+    """
+
+    contrast: Contrast
+    metric: str
+    seeds: tuple[int, ...]
+    values: tuple[float, ...]
+    difference: Interval
+    p: float | None
+    judged: Verdict | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything a table or figure prints. `flip` is None where no joint test was made, and
+    `joint_seeds` are the seeds complete in all arms of the contrasts."""
+
+    results: Results
+    metrics: tuple[str, ...]
+    shown: tuple[str, ...]
+    arms: dict[tuple[str, str], ArmRow]
+    contrasts: dict[str, tuple[ContrastRow, ...]]
+    joint_seeds: tuple[int, ...]
+    flip: SignFlip | None
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that was run."""
+        return self.results.grid
+
+    @property
+    def primary(self) -> tuple[ContrastRow, ...]:
+        """The contrasts by the primary metric: the family of the test."""
+        return self.contrasts[self.grid.primary]
+
+
+def summarise(results: Results) -> Summary:
+    """Apply `stats` to a grid: interval of every arm, difference of every contrast by every
+    metric, and the joint test of the primary metric's contrasts."""
+    grid = results.grid
+    order = [*dict.fromkeys((grid.primary, *grid.guards, *EXTRA)), *DIRECTIONS, *results.metrics]
+    metrics = tuple(m for m in dict.fromkeys(order) if m in results.metrics)
+    wanted = {grid.primary, *grid.guards, *EXTRA}
+    means = {metric: seed_means(results, metric) for metric in metrics}
+    joint = _joint_seeds(grid, means[grid.primary])
+    flip = _joint_test(grid, means[grid.primary], joint)
+    return Summary(
+        results=results,
+        metrics=metrics,
+        shown=tuple(m for m in metrics if m in wanted),
+        arms={
+            (row.arm, row.metric): row
+            for metric in metrics
+            for row in _arm_rows(grid, metric, means[metric])
+        },
+        contrasts={m: _contrast_rows(grid, m, means[m], flip) for m in metrics},
+        joint_seeds=joint,
+        flip=flip,
+    )
+
+
+def _arm_rows(grid: Grid, metric: str, means: pd.DataFrame) -> list[ArmRow]:
+    best = best_separated(means, sign(metric)) if grid.test else None
+    rows = []
+    for arm in grid.arms:
+        column = means[arm].dropna()
+        rows.append(
+            ArmRow(arm, metric, _seeds(column.index), t_interval(_array(column)), arm == best)
+        )
+    return rows
+
+
+def best_separated(means: pd.DataFrame, turn: int) -> str | None:
+    """The best arm by mean, if its paired 95 % interval against every other arm excludes 0.
+
+    `means` has seeds as rows and arms as columns, `turn` is +1 where more is better. None for
+    fewer than two arms, or if any pair has fewer than six seeds in common: then nothing is said.
+    """
+    if means.shape[1] < 2 or means.isna().all().any():
+        return None
+    best = str((turn * means.mean()).idxmax())
+    for other in means.columns.drop(best):
+        difference = t_interval(turn * _array((means[best] - means[other]).dropna()))
+        if difference.n < FEWEST_SEEDS or not difference.low > 0:
+            return None
+    return best
+
+
+def _contrast_rows(
+    grid: Grid, metric: str, means: pd.DataFrame, flip: SignFlip | None
+) -> tuple[ContrastRow, ...]:
+    rows = []
+    for index, contrast in enumerate(grid.contrasts):
+        paired = (means[contrast.arm] - means[contrast.minus]).dropna()
+        difference = t_interval(_array(paired))
+        judged: Verdict | None = None
+        if grid.test and metric == grid.primary and difference.n >= FEWEST_SEEDS:
+            judged = verdict(difference, margin=grid.margin, sign=sign(metric))
+        tested = flip is not None and metric == grid.primary
+        p = flip.adjusted[index] if flip is not None and tested else None
+        values = tuple(_array(paired).tolist())
+        rows.append(
+            ContrastRow(contrast, metric, _seeds(paired.index), values, difference, p, judged)
+        )
+    return tuple(rows)
+
+
+def _joint_seeds(grid: Grid, means: pd.DataFrame) -> tuple[int, ...]:
+    arms = list(dict.fromkeys(arm for c in grid.contrasts for arm in (c.arm, c.minus)))
+    return _seeds(means[arms].dropna().index) if arms else ()
+
+
+def _joint_test(grid: Grid, means: pd.DataFrame, seeds: tuple[int, ...]) -> SignFlip | None:
+    if not grid.test or not grid.contrasts or len(seeds) < FEWEST_SEEDS:
+        return None
+    complete = means.loc[list(seeds)]
+    differences = [_array(complete[c.arm] - complete[c.minus]) for c in grid.contrasts]
+    return joint_sign_flip(np.stack(differences, axis=1))
+
+
+def _array(values: pd.Series) -> Array:
+    return cast(Array, values.to_numpy(dtype=np.float64))
+
+
+def _seeds(index: pd.Index) -> tuple[int, ...]:
+    return tuple(int(seed) for seed in index)

@@ -1,0 +1,88 @@
+"""The pilot of a gradient-supervision grid: what scale and weight make its arms comparable.
+
+    python -m experiments.pilot --grid grad_loss --preset laptop
+
+Prints, for each arm, the rms of the gradient its objective sends into the gradient logits at the
+start of training, the `scale` that makes that equal to the baseline's, and the share of the
+pixel loss's gradient on the decoder (`grad_share`) over one run at the arm's configured weight.
+The seeds lie outside those of every grid.
+"""
+
+import argparse
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from experiments import grid as grids
+from experiments.config import RunConfig
+from experiments.data import load, normalise, to_tensors
+from experiments.errors import UserError
+from experiments.objective import Objective
+from experiments.train import build_model, train
+
+SEEDS = (1000, 1001, 1002, 1003)
+
+
+def initial_rms(config: RunConfig) -> float:
+    """Root mean square of the gradient loss's gradient on the gradient logits, before step 1."""
+    d = config.data
+    samples = load(d.name, "train", size=d.size, count=d.counts.train)
+    images, targets = to_tensors([samples[i] for i in range(config.train.batch)])
+    model, objective = build_model(config), Objective(config.loss)
+    torch.manual_seed(config.seed)
+    inputs = normalise(images)
+    out = model(inputs)
+    term = objective(out, inputs, targets, 0.0).gradient
+    grads = torch.autograd.grad(term, out.gradient_logits, allow_unused=True)
+    squares = [g.square().mean() for g in grads if g is not None]
+    return float(torch.stack(squares).mean().sqrt()) if squares else 0.0
+
+
+def shares(config: RunConfig) -> tuple[list[float], float]:
+    """grad_share at the moments of one run, and the run's primary metric."""
+    with tempfile.TemporaryDirectory() as folder:
+        value = train(config, Path(folder), lambda _step, _value: None)
+        history = pd.read_csv(Path(folder) / "history.csv")
+    return history["grad_share"].dropna().tolist(), value
+
+
+def main() -> int:
+    """The command line."""
+    p = argparse.ArgumentParser(prog="python -m experiments.pilot", description=__doc__)
+    p.add_argument("--grid", required=True)
+    p.add_argument("--preset", default="laptop")
+    p.add_argument("--arm", action="append", help="only this arm (repeatable)")
+    p.add_argument("--weight", type=float, help="try this gradient weight instead")
+    p.add_argument("--no-train", action="store_true", help="initial rms only")
+    options = p.parse_args()
+    try:
+        grid = grids.find(options.grid)
+        preset = grids.find_preset(grid, options.preset)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    names = dict.fromkeys([grid.baseline, *(options.arm or grid.arms)])
+    rms: dict[str, float] = {}
+    for name in names:
+        configs = [grids.resolve(grid, preset, name, seed) for seed in SEEDS]
+        if options.weight is not None:
+            configs = [
+                replace(c, loss=replace(c.loss, gradient_weight=options.weight)) for c in configs
+            ]
+        rms[name] = sum(initial_rms(config) for config in configs) / len(configs)
+        ratio = rms[grid.baseline] / rms[name] if rms[name] else float("nan")
+        line = f"{name:<18}rms {rms[name]:.3e}  scale x{ratio:.3f}"
+        if not options.no_train:
+            found, value = shares(configs[0])
+            line += f"  grad_share {' '.join(f'{x:.4f}' for x in found)}"
+            line += f"  mean {sum(found) / len(found):.4f}  {grid.primary} {value:.3f}"
+        print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

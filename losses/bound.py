@@ -1,0 +1,129 @@
+"""Losses by name with their knobs checked and set."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .contract import Reduction, reduce
+from .registry import Input, Kind, Spec, nearest, spec
+from .schedules import Schedule, from_config, is_schedule
+
+__all__ = ["Loss", "build"]
+
+
+def _check_knob(loss: Spec, key: str, value: object) -> object:
+    if key not in loss.knobs:
+        known = sorted(loss.knobs)
+        hint = nearest(key, known)
+        raise ValueError(f"loss {loss.name!r} has no knob {key!r}{hint}; it has {known}")
+    knob = loss.knobs[key]
+    if is_schedule(value):
+        if knob.kind != "float":
+            raise ValueError(
+                f"knob {key!r} of loss {loss.name!r} cannot be scheduled: {knob.describe()}"
+            )
+        schedule = from_config(value)
+        seen = [schedule(u / 16) for u in range(17)]
+        bad = [v for v in seen if not knob.accepts(v)]
+        if bad:
+            raise ValueError(
+                f"schedule for knob {key!r} of loss {loss.name!r} takes the value {bad[0]!r}: "
+                f"expected {knob.describe()}"
+            )
+        return schedule
+    if not knob.accepts(value):
+        hint = nearest(value, knob.choices) if isinstance(value, str) else ""
+        raise ValueError(
+            f"knob {key!r} of loss {loss.name!r} is {value!r}: expected {knob.describe()}{hint}"
+        )
+    return value
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss with its knobs set: what ``build`` returns. Call it as its function."""
+
+    spec: Spec
+    knobs: Mapping[str, object]
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+        return self.spec.name
+
+    @property
+    def kind(self) -> Kind:
+        """The kind, which says what the arguments are."""
+        return self.spec.kind
+
+    def arguments(self, progress: float | None = None) -> dict[str, Any]:
+        """The keywords at this progress, schedules replaced by their values."""
+        found: dict[str, Any] = {}
+        for key, value in self.knobs.items():
+            if isinstance(value, Schedule):
+                if progress is None:
+                    raise ValueError(
+                        f"knob {key!r} of loss {self.name!r} is scheduled: pass progress="
+                    )
+                value = value(progress)
+            found[key] = value
+        if self.spec.scheduled:
+            found["progress"] = progress
+        return found
+
+    def __call__(
+        self,
+        *inputs: Input,
+        mask: Tensor | None = None,
+        reduction: Reduction = "mean",
+        progress: float | None = None,
+        weight: Tensor | None = None,
+        region: Tensor | None = None,
+    ) -> Tensor:
+        """Evaluate; ``weight`` and ``region`` are maps that only some losses take."""
+        maps = {k: v for k, v in (("weight", weight), ("region", region)) if v is not None}
+        return self.spec.fn(
+            *inputs, mask=mask, reduction=reduction, **maps, **self.arguments(progress)
+        )
+
+    def components(
+        self,
+        *inputs: Input,
+        mask: Tensor | None = None,
+        reduction: Reduction = "mean",
+        progress: float | None = None,
+    ) -> dict[str, Tensor]:
+        """The weighted parts by name; their sum is the value."""
+        if self.spec.components is None:
+            return {self.name: self(*inputs, mask=mask, reduction=reduction, progress=progress)}
+        parts = self.spec.components(*inputs, mask=mask, **self.arguments(progress))
+        return {key: reduce(value, reduction) for key, value in parts.items()}
+
+    def truth(
+        self, *inputs: Input, mask: Tensor | None = None, progress: float | None = None
+    ) -> list[Tensor]:
+        """What sigmoid(logits) should be, one map per level: the target, or the loss's label."""
+        if self.spec.truth is not None:
+            takes = inspect.signature(self.spec.truth).parameters
+            keys = {k: v for k, v in self.arguments(progress).items() if k in takes}
+            return self.spec.truth(*inputs[1:], mask=mask, **keys)
+        target = inputs[-1]
+        count = 1 if isinstance(inputs[0], Tensor) else len(inputs[0])
+        return [target if isinstance(target, Tensor) else target[0]] * count
+
+
+def build(name: str, **knobs: object) -> Loss:
+    """Make the loss ``name`` with knobs set; a float knob may be a schedule or its plain data.
+
+    Raises:
+        ValueError: unknown name or knob (the nearest is named), or a value out of range.
+    """
+    loss = spec(name)
+    defaults = {key: knob.default for key, knob in loss.knobs.items()}
+    given = {key: _check_knob(loss, key, value) for key, value in knobs.items()}
+    return Loss(loss, {**defaults, **given})

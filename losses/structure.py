@@ -1,0 +1,249 @@
+"""Boundary weights from box means of the target, and the losses weighted by them (F3Net)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .checks import check_choice, check_target
+from .contract import (
+    Reduction,
+    full_precision,
+    image_sum,
+    prepare,
+    probability,
+    reduce,
+    safe_ratio,
+    select,
+)
+from .registry import choice, integer, number, register
+
+Border = Literal["zero", "exclude"]
+Window = int | Literal["relative"]
+Overlap = Literal["product", "l1"]
+Empty = Literal["background", "published"]
+
+__all__ = ["boundary_region", "boundary_weight", "structure", "weighted_bce", "weighted_iou"]
+
+
+def _side(window: Window, size: tuple[int, int]) -> int:
+    """Odd window side; "relative" is 31 at 352 px, of sqrt(H W), to the nearest odd number."""
+    if window == "relative":
+        return 2 * math.floor(31 * math.sqrt(size[0] * size[1]) / 352 / 2) + 1
+    if not isinstance(window, int) or isinstance(window, bool) or window < 1 or window % 2 == 0:
+        raise ValueError(f"window={window!r}: expected an odd integer >= 1 or 'relative'")
+    return window
+
+
+def _running_sum(x: Tensor, radius: int, dim: int) -> Tensor:
+    """Sum over a window of 2 radius + 1 along ``dim``, zeros outside."""
+    n = x.shape[dim]
+    total = F.pad(x.cumsum(dim), (1, 0) if dim == -1 else (0, 0, 1, 0))
+    at = torch.arange(n, device=x.device)
+    upper = total.index_select(dim, (at + radius + 1).clamp(max=n))
+    return upper - total.index_select(dim, (at - radius).clamp(min=0))
+
+
+def box_sum(x: Tensor, side: int) -> Tensor:
+    """Sum over side x side windows with zeros outside, by running sums in float64."""
+    if side == 1:
+        return x
+    radius = side // 2
+    return _running_sum(_running_sum(x.double(), radius, -1), radius, -2).to(x.dtype)
+
+
+def _window_size(like: Tensor, side: int) -> Tensor:
+    """Number of pixels inside the image in the window at each place, (1,1,H,W)."""
+    radius = side // 2
+
+    def along(n: int) -> Tensor:
+        at = torch.arange(n, device=like.device)
+        return (at + radius).clamp(max=n - 1) - (at - radius).clamp(min=0) + 1
+
+    return (along(like.shape[2])[:, None] * along(like.shape[3])).to(like.dtype)[None, None]
+
+
+def box_mean(t: Tensor, side: int, *, border: Border, mask: Tensor | None) -> Tensor:
+    """Mean over side x side windows; ignored pixels are left out, padding if "exclude"."""
+    inside = _window_size(t, side)
+    total = inside if border == "exclude" else torch.full_like(inside, float(side * side))
+    if mask is None:
+        return box_sum(t, side) / total
+    ignored = inside - box_sum(mask.to(t.dtype), side)
+    return box_sum(t, side) / (total - ignored).clamp(min=1)
+
+
+def _contrast(t: Tensor, window: Window, border: Border, mask: Tensor | None) -> Tensor:
+    """|box(t) - t|, in [0, 1], of a target whose ignored pixels are 0."""
+    check_choice("border", border, ("zero", "exclude"))
+    side = _side(window, (t.shape[2], t.shape[3]))
+    return (box_mean(t, side, border=border, mask=mask) - t).abs()
+
+
+def _enter(target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    check_target(target, mask)
+    valid = None if mask is None else mask.bool()
+    dtype = torch.float64 if target.dtype == torch.float64 else torch.float32
+    return select(target, valid, dtype), valid
+
+
+@full_precision
+def boundary_weight(
+    target: Tensor,
+    *,
+    gamma: float = 5.0,
+    window: Window = 31,
+    border: Border = "zero",
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Weight that is high near the boundary of the target (F3Net, AAAI 2020, eq. 3).
+
+    .. math:: w = 1 + \gamma \, |\mathrm{box}_k(t) - t|
+
+    ``border`` "zero" counts padding in the mean as published (a full mask then weighs 4.668 in
+    its corners), "exclude" leaves it out. ``window`` k is odd, or "relative": 31 at 352 px and
+    in proportion. Ignored pixels are left out of the means and weigh 1.
+    Shapes (B,1,H,W) -> (B,1,H,W), in [1, 1 + gamma]. It depends on the target alone: compute it
+    once per batch and hand it to every loss that takes ``weight``.
+
+    Raises:
+        ValueError: a bad shape or dtype, an even window, a negative gamma.
+    """
+    if gamma < 0:
+        raise ValueError(f"gamma={gamma!r}: expected >= 0")
+    t, valid = _enter(target, mask)
+    return 1 + gamma * select(_contrast(t, window, border, valid), valid, t.dtype)
+
+
+@full_precision
+def boundary_region(target: Tensor, *, window: Window = 31, mask: Tensor | None = None) -> Tensor:
+    """|box(t) - t| over its greatest value in each image: 1 at the boundary, 0 far from it.
+
+    Shapes (B,1,H,W) -> (B,1,H,W), in [0, 1]; 0 everywhere in an image without a boundary.
+    Padding and ignored pixels are left out of the means.
+    """
+    t, valid = _enter(target, mask)
+    contrast = select(_contrast(t, window, "exclude", valid), valid, t.dtype)
+    peak = contrast.amax(dim=(2, 3), keepdim=True)
+    return safe_ratio(contrast, torch.where(peak > 1e-6, peak, torch.zeros_like(peak)))
+
+
+def _weights(weight: Tensor, mask: Tensor | None, like: Tensor) -> Tensor:
+    if weight.shape != like.shape:
+        raise ValueError(
+            f"weight has shape {tuple(weight.shape)}, target has {tuple(like.shape)}: "
+            "expected equal"
+        )
+    return select(weight, mask, like.dtype)
+
+
+def _weighted_bce(z: Tensor, t: Tensor, w: Tensor) -> Tensor:
+    per_pixel = F.binary_cross_entropy_with_logits(z, t, reduction="none")
+    return safe_ratio(image_sum(w * per_pixel), image_sum(w))
+
+
+def _weighted_iou(
+    z: Tensor, t: Tensor, w: Tensor, overlap: Overlap, smooth: float, empty: Empty
+) -> Tensor:
+    """(U - I) / (U + smooth) with weighted sums; its background form for empty targets."""
+    check_choice("overlap", overlap, ("product", "l1"))
+    check_choice("empty", empty, ("background", "published"))
+    p = probability(z)
+    if overlap == "l1":
+        gap = image_sum(w * (p - t).abs())
+        fore = (image_sum(w * (p + t)) + gap) / 2
+        back = (image_sum(w * (2 - p - t)) + gap) / 2
+    else:
+        both = image_sum(w * p * t)
+        fore = image_sum(w * (p + t)) - both
+        gap = fore - both
+        back = image_sum(w) - both
+    if empty == "background":
+        fore = torch.where(image_sum(w * t) == 0, back, fore)
+    return safe_ratio(gap, fore + smooth)
+
+
+@full_precision
+def weighted_bce(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    weight: Tensor,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Weighted binary cross entropy, S(w l) / S(w), 0 where all weights are 0.
+
+    Shapes (B,1,H,W), weight >= 0; range [0, inf), minimum at p = t; the weight's scale cancels.
+    """
+    b = prepare(logits, target, mask)
+    w = _weights(weight, b.mask, b.target)
+    return reduce(_weighted_bce(b.logits, b.target, w), reduction)
+
+
+@full_precision
+def weighted_iou(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    weight: Tensor,
+    mask: Tensor | None = None,
+    overlap: Overlap = "l1",
+    smooth: float = 1.0,
+    empty: Empty = "background",
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Weighted soft IoU loss, 1 - (S(w o) + s) / (S(w (p + t)) - S(w o) + s).
+
+    The overlap o is (p + t - |p - t|) / 2 ("l1", minimum at p = t) or p t ("product", as
+    published, whose minimum for soft targets is elsewhere). ``empty`` "background" scores the
+    overlap of 1 - p with 1 - t where the target is empty. Shapes (B,1,H,W); range [0, 1].
+    """
+    b = prepare(logits, target, mask)
+    w = _weights(weight, b.mask, b.target)
+    return reduce(_weighted_iou(b.logits, b.target, w, overlap, smooth, empty), reduction)
+
+
+@register(
+    cite="wei2020f3net",
+    knobs={
+        "gamma": number(0, 1e3),
+        "window": integer(1, 1023, "relative"),
+        "border": choice("zero", "exclude"),
+        "overlap": choice("product", "l1"),
+        "empty": choice("background", "published"),
+    },
+    breaks={10: "the product overlap of a soft target is greatest at p -> 1; overlap='l1' is not"},
+)
+def structure(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    mask: Tensor | None = None,
+    gamma: float = 5.0,
+    window: Window = 31,
+    border: Border = "zero",
+    overlap: Overlap = "product",
+    empty: Empty = "published",
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Boundary-weighted bce plus boundary-weighted soft IoU (F3Net, AAAI 2020, eq. 2-5).
+
+    .. math:: S(w l)/S(w) + 1 - (S(w p t) + 1) / (S(w (p + t)) - S(w p t) + 1)
+
+    ``weight`` takes a map that ``boundary_weight`` made before; else it is made here from gamma,
+    window and border. gamma 0 is bce + iou (product form, smooth 1, published empty rule). The
+    published line computes plain bce instead, by a wrong argument.
+    Shapes (B,1,H,W); range [0, inf), 0 iff p = t for a binary target.
+    """
+    b = prepare(logits, target, mask)
+    if weight is None:
+        weight = boundary_weight(b.target, gamma=gamma, window=window, border=border, mask=b.mask)
+    w = _weights(weight, b.mask, b.target)
+    iou = _weighted_iou(b.logits, b.target, w, overlap, 1.0, empty)
+    return reduce(_weighted_bce(b.logits, b.target, w) + iou, reduction)

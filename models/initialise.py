@@ -1,0 +1,31 @@
+"""Initial values that depend on (seed, parameter name) alone."""
+
+import hashlib
+
+import torch
+from torch import nn
+
+from models.birefnet import BiRefNet
+
+
+def initialise(model: BiRefNet, seed: int) -> None:
+    """Draw every parameter that was not pretrained from its own stream, in place.
+
+    A model with one module more, or one fewer, shares the initial values of all the others: arms
+    of an ablation start from the same point. The global random state is left as it was.
+    """
+    for name, module in model.named_modules():
+        if model.pretrained and (name == "bb" or name.startswith("bb.")):
+            continue
+        with torch.random.fork_rng(devices=[]):
+            key = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+            torch.manual_seed(int.from_bytes(key[:8], "big") >> 1)
+            _reset(model, name, module)
+
+
+def _reset(model: BiRefNet, name: str, module: nn.Module) -> None:
+    library = getattr(model.bb, "net", None)  # transformers has rules of its own
+    if library is not None and name.startswith("bb.net"):
+        library._init_weights(module)
+    elif callable(reset := getattr(module, "reset_parameters", None)):
+        reset()

@@ -1,0 +1,44 @@
+"""One tiny run configuration and one smoke grid, shared by the tests."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from experiments import grid as grids
+from experiments.config import RunConfig
+from experiments.data import Counts
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def command(*options: str) -> subprocess.CompletedProcess[str]:
+    """Run `experiments/run.py` as a user does."""
+    return subprocess.run(
+        [sys.executable, "experiments/run.py", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def smoke(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The smoke preset of `grad_loss`, run once: its folder and what the command printed."""
+    folder = tmp_path_factory.mktemp("smoke")
+    options = ("--grid", "grad_loss", "--preset", "smoke", "--out", str(folder))
+    return folder, command(*options, "--workers", "2")
+
+
+@pytest.fixture
+def tiny() -> RunConfig:
+    """A run of 6 steps on 8 samples of 64 px."""
+    grid = grids.find("grad_loss")
+    config = grids.resolve(grid, grid.presets["smoke"], "bce", seed=0)
+    data = replace(config.data, counts=Counts(train=8, val=4, test=4))
+    return replace(config, data=data, train=replace(config.train, steps=6, batch=4, maps=2))

@@ -1,0 +1,138 @@
+"""Bad input is refused with what was seen, what was expected and the likely fix."""
+
+import warnings
+
+import pytest
+import torch
+from torch import Tensor
+
+import losses
+
+Z, T = torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("logits", "target", "mask", "words"),
+    [
+        (torch.zeros(2, 4, 4), T, None, r"logits has shape \(2, 4, 4\).*unsqueeze"),
+        (torch.zeros(2, 3, 4, 4), T, None, r"logits has shape \(2, 3, 4, 4\)"),
+        (torch.zeros(2, 1, 2, 4), T, None, "interpolate the logits"),
+        (torch.zeros(3, 1, 4, 4), T, None, "logits has 3 images, target has 2"),
+        (torch.zeros(0, 1, 4, 4), torch.zeros(0, 1, 4, 4), None, "no pixel"),
+        (Z.int(), T, None, "logits has dtype torch.int32"),
+        (Z, T.byte(), None, r"target has dtype torch.uint8.*255"),
+        (Z, T, torch.ones(2, 1, 4, 5), r"mask has shape \(2, 1, 4, 5\)"),
+        (Z, None, None, "target is a NoneType"),
+    ],
+)
+def test_bad_shapes_and_dtypes_are_named(
+    logits: Tensor, target: Tensor, mask: Tensor | None, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        losses.bce(logits, target, mask=mask)
+
+
+def test_an_unknown_reduction_is_an_error_that_offers_the_nearest() -> None:
+    with pytest.raises(ValueError, match="did you mean 'mean'"):
+        losses.bce(Z, T, reduction="maen")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (T + 255, r"target has 32 values outside \[0, 1\]; divide by 255"),
+        (T - 0.1, "target has 32 values outside"),
+        (T.where(torch.arange(4) > 0, float("nan")), "target has 8 NaN and 0 infinite"),
+    ],
+)
+def test_check_batch_refuses_targets_that_are_none(target: Tensor, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        losses.check_batch(Z, target)
+
+
+def test_check_batch_refuses_soft_masks_and_logits_that_are_not_finite() -> None:
+    with pytest.raises(ValueError, match="mask has 32 values other than 0 and 1"):
+        losses.check_batch(Z, T, torch.full_like(T, 0.5))
+    with pytest.raises(ValueError, match=r"logits\[1\] has 0 NaN and 32 infinite"):
+        losses.check_batch([Z, Z + float("inf")], T)
+
+
+def test_check_batch_forgives_what_is_ignored() -> None:
+    junk = torch.full_like(T, float("nan"))
+    mask = torch.zeros_like(T)
+    losses.check_batch(junk, junk, mask)
+
+
+def test_check_batch_warns_of_logits_that_look_like_probabilities() -> None:
+    p = torch.linspace(0.1, 0.9, 32).view(2, 1, 4, 4)
+    with pytest.warns(UserWarning, match="look like probabilities"):
+        losses.check_batch(p, T)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        losses.check_batch(torch.logit(p), T)
+
+
+def test_float64_stays_and_everything_else_is_float32() -> None:
+    for dtype, out in ((torch.float64, torch.float64), (torch.bfloat16, torch.float32)):
+        for name in losses.names("logits"):
+            assert losses.build(name)(Z.to(dtype), T, progress=0.5).dtype == out
+
+
+def test_an_image_without_a_valid_pixel_counts_as_zero_in_the_mean() -> None:
+    mask = torch.ones_like(T)
+    mask[0] = 0
+    whole = losses.bce(Z, T, reduction="none")
+    assert losses.bce(Z, T, mask=mask).item() == pytest.approx(whole[1].item() / 2)
+
+
+def test_a_mask_of_ones_is_no_mask() -> None:
+    g = torch.Generator().manual_seed(0)
+    z, t = torch.randn(2, 1, 9, 9, generator=g), torch.rand(2, 1, 9, 9, generator=g)
+    for name in losses.names("logits"):
+        loss = losses.build(name)
+        masked = loss(z, t, mask=torch.ones_like(t), progress=0.75)
+        torch.testing.assert_close(masked, loss(z, t, progress=0.75))
+
+
+def test_the_gradient_of_the_probability_survives_where_it_rounds_to_one() -> None:
+    z = torch.tensor([-20.0, 0.0, 20.0], requires_grad=True)
+    losses.probability(z).sum().backward()
+    q = torch.sigmoid(torch.tensor(-20.0, dtype=torch.float64))
+    expected = torch.stack([q * (1 - q), torch.tensor(0.25).double(), q * (1 - q)]).float()
+    torch.testing.assert_close(z.grad, expected, rtol=1e-6, atol=0)
+
+
+def _arguments(kind: str) -> tuple[object, ...]:
+    g = torch.Generator().manual_seed(5)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=g)
+
+    t = (normal(2, 1, 16, 16) > 0).float()
+    small = [normal(2, 1, 16 // s, 16 // s) for s in (8, 4, 2)]
+    if kind == "gradient":
+        return small, [normal(2, 1, 4, 4)] * 3, normal(2, 3, 16, 16), t
+    return ([*small, normal(2, 1, 16, 16)] if kind == "levels" else normal(2, 1, 16, 16)), t
+
+
+@pytest.mark.parametrize("name", losses.names())
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_loss_compiles_to_one_graph_with_the_same_value(name: str, masked: bool) -> None:
+    loss = losses.build(name)
+    args = _arguments(loss.kind)
+    mask = (torch.arange(256).view(1, 1, 16, 16) % 3 > 0).expand(2, 1, 16, 16) if masked else None
+
+    def fn(*inputs: object) -> Tensor:
+        return loss(*inputs, mask=mask, progress=0.75)  # type: ignore[arg-type]
+
+    torch._dynamo.reset()
+    whole = torch.compile(fn, fullgraph=True, backend="eager")
+    torch.testing.assert_close(whole(*args), fn(*args))
+
+
+def test_inputs_are_not_mutated() -> None:
+    for name in losses.names():
+        loss = losses.build(name)
+        args, again = _arguments(loss.kind), _arguments(loss.kind)
+        loss(*args, progress=0.5)  # type: ignore[arg-type]
+        torch.testing.assert_close(args, again, rtol=0, atol=0)

@@ -1,0 +1,72 @@
+"""Schedules are pure functions of progress: exact ends, continuous where declared."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from losses import schedules
+
+MADE = {
+    "constant": (schedules.constant(0.3), 0.3, 0.3),
+    "linear": (schedules.linear(0.1, 0.7), 0.1, 0.7),
+    "late linear": (schedules.linear(0.0, 1.0, begin=0.5), 0.0, 1.0),
+    "cosine": (schedules.cosine(0.9, 0.2), 0.9, 0.2),
+    "exponential": (schedules.exponential(3.0, 0.1), 3.0, 0.1),
+    "warmup": (schedules.warmup(0.7, share=0.25), 0.0, 0.7),
+    "steps": (schedules.steps([1.0, 0.5, 0.1], [0.3, 0.6]), 1.0, 0.1),
+    "piecewise": (schedules.piecewise([(0, 0.1), (0.3, 0.9), (1, 0.7)]), 0.1, 0.7),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_the_ends_are_exact(name: str) -> None:
+    schedule, first, last = MADE[name]
+    assert schedule(0.0) == first
+    assert schedule(1.0) == last
+
+
+@pytest.mark.parametrize("name", MADE)
+@settings(derandomize=True, max_examples=200, deadline=None, database=None)
+@given(u=st.floats(0, 1), v=st.floats(0, 1))
+def test_a_value_depends_on_progress_alone(name: str, u: float, v: float) -> None:
+    schedule, _, _ = MADE[name]
+    before = schedule(u)
+    schedule(v)
+    assert schedule(u) == before
+
+
+@pytest.mark.parametrize("name", MADE)
+@settings(derandomize=True, max_examples=200, deadline=None, database=None)
+@given(u=st.floats(0, 1 - 1e-6))
+def test_a_schedule_declared_continuous_has_no_jump(name: str, u: float) -> None:
+    schedule, _, _ = MADE[name]
+    if schedule.continuous:
+        assert abs(schedule(u + 1e-6) - schedule(u)) < 1e-4
+
+
+def test_steps_change_at_their_places() -> None:
+    schedule, _, _ = MADE["steps"]
+    assert [schedule(u) for u in (0.29, 0.3, 0.59, 0.6)] == [1.0, 0.5, 0.5, 0.1]
+
+
+def test_plain_data_makes_the_same_schedule() -> None:
+    made = schedules.from_config({"schedule": "linear", "start": 0.1, "end": 0.7})
+    assert [made(u / 7) for u in range(8)] == [MADE["linear"][0](u / 7) for u in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: schedules.linear(0, 1)(1.5), "outside"),
+        (lambda: schedules.linear(0, 1, begin=0.7, finish=0.2), "begin < finish"),
+        (lambda: schedules.exponential(0, 1), "expected both > 0"),
+        (lambda: schedules.steps([1, 2], [0.1, 0.2]), "one more value"),
+        (lambda: schedules.steps([1, 2, 3], [0.2, 0.1]), "increasing"),
+        (lambda: schedules.piecewise([(0, 1), (0.5, 2)]), "from 0 to 1"),
+        (lambda: schedules.from_config({"schedule": "liner"}), "did you mean 'linear'"),
+        (lambda: schedules.from_config({"schedule": "linear", "stat": 1}), "stat"),
+    ],
+)
+def test_bad_schedules_are_refused(make: object, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()  # type: ignore[operator]
