@@ -26,9 +26,9 @@ def work(folder: Path, study: str, cells: list[Cell], parent: int) -> None:
             except UserError as error:
                 ledger.fail(claim, str(error))
             except Exception as error:
-                (folder / "runs" / claim.cell.folder / "error.txt").write_text(
-                    traceback.format_exc(), encoding="utf-8"
-                )
+                run = folder / "runs" / claim.cell.folder
+                run.mkdir(parents=True, exist_ok=True)
+                (run / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
                 ledger.fail(claim, f"{type(error).__name__}: {error}")
             else:
                 ledger.complete(claim, value)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from .contract import Reduction, reduce
-from .registry import Input, Kind, Spec, nearest, spec
+from .registry import Input, Kind, Spec, check_knob, nearest, spec
 from .schedules import Schedule, from_config, is_schedule
 
 __all__ = ["Loss", "build"]
@@ -36,11 +36,7 @@ def _check_knob(loss: Spec, key: str, value: object) -> object:
                 f"expected {knob.describe()}"
             )
         return schedule
-    if not knob.accepts(value):
-        hint = nearest(value, knob.choices) if isinstance(value, str) else ""
-        raise ValueError(
-            f"knob {key!r} of loss {loss.name!r} is {value!r}: expected {knob.describe()}{hint}"
-        )
+    check_knob(loss.name, key, knob, value)
     return value
 
 

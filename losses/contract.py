@@ -145,7 +145,7 @@ def full_precision(fn: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(fn)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        first = _first_tensor(args)
+        first = _first_tensor([*args, *kwargs.values()])
         if first is None:
             return fn(*args, **kwargs)
         with torch.autocast(device_type=first.device.type, enabled=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from .checks import check_choice, check_levels, check_logits, check_target
 from .contract import full_precision, select, upsample
+from .extremes import dilate, image_quantile
 
 Map = Literal["laplacian", "sobel"]
 Source = Literal["image", "mask"]
@@ -24,8 +24,8 @@ GATES: tuple[Gate, ...] = ("logits", "pred", "gt", "none")
 SQUASHES: tuple[Squash, ...] = ("sigmoid", "abs", "tanh")
 SQUASH_QUANTILE = 0.99
 
-__all__ = ["Gate", "GatedMap", "LabelRecipe", "Map", "Source", "Squash", "dilate", "gated_maps"]
-__all__ += ["gradient_labels", "gradient_map", "image_quantile", "strong_region"]
+__all__ = ["Gate", "GatedMap", "LabelRecipe", "Map", "Source", "Squash", "gated_maps"]
+__all__ += ["gradient_labels", "gradient_map"]
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,18 @@ def _pad(x: Tensor, radius: int) -> Tensor:
     return F.pad(x, (radius, radius, radius, radius), mode=mode)
 
 
+def _correlate(x: Tensor, taps: Sequence[float], dim: int) -> Tensor:
+    n = x.shape[dim] - len(taps) + 1
+    parts = [(k, x.narrow(dim, i, n)) for i, k in enumerate(taps) if k]
+    total, *rest = (part if k == 1 else k * part for k, part in parts)
+    for part in rest:
+        total = total + part
+    return total
+
+
 def _window(x: Tensor, rows: Sequence[float], columns: Sequence[float]) -> Tensor:
     """Separable correlation of a padded map, weights down the rows and along the columns."""
-    h, w = x.shape[2] - len(rows) + 1, x.shape[3] - len(columns) + 1
-    x = sum((k * x[:, :, i : i + h] for i, k in enumerate(rows) if k), start=x.new_zeros(()))
-    return sum((k * x[..., j : j + w] for j, k in enumerate(columns) if k), start=x.new_zeros(()))
+    return _correlate(_correlate(x, rows, -2), columns, -1)
 
 
 def _centred(x: Tensor, m: Tensor | None, rows: Sequence[float], cols: Sequence[float]) -> Tensor:
@@ -109,36 +116,8 @@ def gradient_map(image: Tensor, *, kind: Map = "laplacian", mask: Tensor | None 
         )
     dtype = torch.float64 if image.dtype == torch.float64 else torch.float32
     valid = None if mask is None else mask.bool()
-    x = select(image, valid, dtype).mean(dim=1, keepdim=True)
+    x = select(image.to(dtype).mean(dim=1, keepdim=True), valid, dtype)
     return select(_operator(x, valid, kind), valid, dtype)
-
-
-def dilate(x: Tensor, share: float) -> Tensor:
-    """Greatest value within a square of radius ``share`` of the diagonal, in two passes."""
-    radius = round(share * math.hypot(x.shape[2], x.shape[3]))
-    if radius == 0:
-        return x
-    side = 2 * radius + 1
-    x = F.max_pool2d(x, (side, 1), stride=1, padding=(radius, 0))
-    return F.max_pool2d(x, (1, side), stride=1, padding=(0, radius))
-
-
-def image_quantile(x: Tensor, q: float, mask: Tensor | None) -> Tensor:
-    """Smallest value with at least a share q of the valid pixels at or below it, (B,1,1,1).
-
-    x >= 0; 0 for an image without valid pixels.
-    """
-    flat = x.flatten(1)
-    n = flat.shape[1]
-    if mask is None:
-        rank = max(1, math.ceil(q * n - 1e-9))
-        value = flat.topk(n - rank + 1, dim=1, sorted=False).values.amin(1)
-        return value.view(-1, 1, 1, 1)
-    ordered = torch.where(mask.flatten(1), flat, flat.new_full((), -1.0)).sort(dim=1).values
-    count = mask.flatten(1).sum(1)
-    rank_in = (q * count.double() - 1e-9).ceil().long().clamp(min=1)
-    at = (n - count + rank_in - 1).clamp(max=n - 1)
-    return ordered.gather(1, at[:, None]).clamp(min=0).view(-1, 1, 1, 1)
 
 
 def _squash_abs(gated: Tensor, scale_of: Tensor, mask: Tensor | None) -> Tensor:
@@ -251,10 +230,3 @@ def gradient_labels(
     """
     recipe = LabelRecipe(map, source, gate, dilation, squash, detach_target)
     return [s.label for s in gated_maps(coarse_logits, image, target, mask, recipe)]
-
-
-def strong_region(value: Tensor, mask: Tensor | None, *, level: float, absolute: bool) -> Tensor:
-    """1 where |value| is at least ``level``, or its image quantile ``level``, and not 0."""
-    size = value.detach().abs()
-    bar = level if absolute else image_quantile(size, level, mask)
-    return ((size >= bar) & (size > 0)).to(value.dtype)

@@ -33,8 +33,8 @@ from .edges import (
     Squash,
     gated_maps,
     gradient_labels,
-    strong_region,
 )
+from .extremes import strong_region
 from .pixel import (
     MODES,
     OBJECTIVES,
@@ -73,6 +73,11 @@ class _Objective:
         check_choice("region_from", self.region, REGIONS)
         if not 0 <= self.lam <= 1:
             raise ValueError(f"lam={self.lam!r}: expected a share in [0, 1]")
+        if self.region_level < 0 or (self.region == "quantile" and self.region_level > 1):
+            raise ValueError(
+                f"region_level={self.region_level!r}: expected a quantile in [0, 1], or a value "
+                ">= 0 with region_from='threshold'"
+            )
 
 
 def _region(stage: GatedMap, t: Tensor, m: Tensor | None, how: _Objective) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -163,13 +164,14 @@ def register(
         old = _REGISTRY.get(key)
         if old is not None and _origin(old.fn) != _origin(fn):
             raise ValueError(f"a loss {key!r} is registered already, from {_origin(old.fn)}")
-        safe = full_precision(fn)
         parameters = inspect.signature(fn).parameters
+        declared = _declared(key, fn, knobs or {})
+        safe = full_precision(_guarded(key, fn, declared))
         _REGISTRY[key] = Spec(
             name=key,
             kind=kind,
             fn=safe,
-            knobs=_declared(key, fn, knobs or {}),
+            knobs=declared,
             breaks=dict(breaks or {}),
             cite=cite,
             bounds=bounds,
@@ -181,6 +183,28 @@ def register(
         return safe
 
     return decorate
+
+
+def check_knob(loss: str, key: str, knob: Knob, value: object) -> None:
+    """Raise ValueError, naming the range or the nearest choice, for a value out of range."""
+    if not knob.accepts(value):
+        hint = nearest(value, knob.choices) if isinstance(value, str) else ""
+        raise ValueError(
+            f"knob {key!r} of loss {loss!r} is {value!r}: expected {knob.describe()}{hint}"
+        )
+
+
+def _guarded(name: str, fn: Callable[P, Tensor], knobs: Mapping[str, Knob]) -> Callable[P, Tensor]:
+    """Check the knobs of a direct call as ``build`` checks its own."""
+
+    @functools.wraps(fn)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        for key, value in kwargs.items():
+            if key in knobs:
+                check_knob(name, key, knobs[key], value)
+        return fn(*args, **kwargs)
+
+    return guarded
 
 
 def _origin(fn: Callable[..., Tensor]) -> str:

@@ -102,7 +102,7 @@ class BiRefNet(nn.Module):
         switches = DecoderSwitches(decoder_block, decoder_attention, inward, outward, multi_stage)
         self.decoder = Decoder(channels, switches, widths)
         if freeze_backbone:
-            self.bb.requires_grad_(False)
+            self.bb.requires_grad_(False).eval()
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> "BiRefNet":

@@ -124,10 +124,8 @@ def test_the_boundary_weight_equals_average_pooling(window: int) -> None:
 def test_the_released_pixel_loss_is_reproduced(task: str) -> None:
     g = torch.Generator().manual_seed(1)
     _, t = batch((4, 32, 48), soft=task == "Matting")
-    levels = [
-        torch.randn(4, 1, 32 // s, 48 // s, generator=g, dtype=torch.float64) for s in (8, 4)
-    ]
-    levels.append(2 * torch.randn(4, 1, 32, 48, generator=g, dtype=torch.float64))
+    sizes = [(4, 6), (8, 12), (32, 48)]
+    levels = [2 * torch.randn(4, 1, h, w, generator=g, dtype=torch.float64) for h, w in sizes]
     weights = losses.birefnet.RELEASED[task]
     loss = losses.build("birefnet_pixel", **weights, **losses.birefnet.AS_RELEASED)
     same(loss(levels, t), released_pixel_loss(levels, t, weights))  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from experiments.data import Counts
 ROOT = Path(__file__).parent.parent.parent
 
 
-def command(*options: str) -> subprocess.CompletedProcess[str]:
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run_command(*options: str) -> subprocess.CompletedProcess[str]:
     """Run `experiments/run.py` as a user does."""
     return subprocess.run(
         [sys.executable, "experiments/run.py", *options],
@@ -32,7 +36,13 @@ def smoke(
     """The smoke preset of `grad_loss`, run once: its folder and what the command printed."""
     folder = tmp_path_factory.mktemp("smoke")
     options = ("--grid", "grad_loss", "--preset", "smoke", "--out", str(folder))
-    return folder, command(*options, "--workers", "2")
+    return folder, run_command(*options, "--workers", "2")
+
+
+@pytest.fixture(scope="session")
+def command() -> Command:
+    """`experiments/run.py` with the given options, in a process of its own."""
+    return run_command
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ def own() -> Iterator[str]:
 
 
 def test_one_decorator_makes_a_loss_usable_by_name_and_holds_it_to_the_laws(own: str) -> None:
-    assert own in losses.names() and own in losses.names("logits")
+    assert own in losses.names()
+    assert own in losses.names("logits")
     assert losses.spec(own).knobs["power"].default == 2.0
     same = losses.build("own")(Z, T)
     torch.testing.assert_close(same, losses.mse(Z, T))
@@ -129,7 +130,8 @@ def test_a_composite_with_all_weights_zero_is_zero_with_a_grad_fn() -> None:
     value = losses.build("birefnet_pixel", bce=0.0, iou=0.0, ssim=0.0)([z], T)
     value.backward()
     assert value.item() == 0
-    assert z.grad is not None and not z.grad.any()
+    assert z.grad is not None
+    assert not z.grad.any()
 
 
 def test_every_loss_is_documented_and_cited_knobs_have_ranges() -> None:

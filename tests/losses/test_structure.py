@@ -86,7 +86,8 @@ def test_the_region_is_1_at_the_boundary_and_0_without_one() -> None:
     t[1, :, 30:50, 30:50] = 1
     region = losses.boundary_region(t)
     assert not region[0].any()
-    assert region[1].max() == 1 and region[1, 0, 0, 0] == 0
+    assert region[1].max() == 1
+    assert region[1, 0, 0, 0] == 0
 
 
 def test_box_means_in_float32_are_exact_at_large_sizes() -> None:
@@ -104,10 +105,12 @@ def test_dice_forms_agree_on_binary_maps_and_overlap_rules_on_empty_ones() -> No
     torch.testing.assert_close(forms[0], forms[2])
     far = torch.full_like(t, 5.0).requires_grad_()
     losses.dice(far, 0 * t, empty="published", smooth=0.0).backward()
-    assert far.grad is not None and far.grad.abs().max() < 1e-12
+    assert far.grad is not None
+    assert far.grad.abs().max() < 1e-12
     far.grad = None
     losses.dice(far, 0 * t).backward()
-    assert far.grad is not None and far.grad.min() > 1e-7
+    assert far.grad is not None
+    assert far.grad.min() > 1e-7
 
 
 def test_region_adaptive_is_bce_in_its_region_and_mae_outside() -> None:
