@@ -26,7 +26,7 @@ def _running_max(x: Tensor, radius: int, dim: int) -> Tensor:
 def dilate(x: Tensor, share: float) -> Tensor:
     """Greatest value within a square of radius ``share`` of the diagonal; x >= 0.
 
-    20 times as fast as pooling on a CPU, and the same.
+    12 to 25 times as fast as pooling on one CPU core (96 to 256 px), and the same.
     """
     radius = round(share * math.hypot(x.shape[2], x.shape[3]))
     return _running_max(_running_max(x, radius, -1), radius, -2)

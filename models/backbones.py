@@ -69,7 +69,7 @@ class HubBackbone(Backbone):
 
         config_class = getattr(transformers, f"{kind}Config")
         model_class = getattr(transformers, f"{kind}Backbone")
-        config = config_class(**settings, out_indices=[1, 2, 3, 4])
+        config = config_class(**settings, out_features=[f"stage{i}" for i in (1, 2, 3, 4)])
         if pretrained is True or (isinstance(pretrained, str) and Path(pretrained).is_dir()):
             source = hub if pretrained is True else pretrained
             try:

@@ -13,6 +13,7 @@ from models.decoder import Decoder, DecoderSwitches, Inward
 from models.names import unknown
 
 STRIDE = 32
+LEAST = 64  # the image at half size still has a pixel at the deepest stride
 SQUEEZE = ("BasicDecBlk_x1", "ResBlk_x4", "none")
 MULTI_SCALE = ("cat", "add", "none")
 PRESETS: dict[str, dict[str, Any]] = {
@@ -127,14 +128,14 @@ class BiRefNet(nn.Module):
         return self
 
     def forward(self, image: Tensor) -> BiRefNetOutput:
-        """Segment ImageNet-normalised images (B, 3, H, W) of any size from 32 px on.
+        """Segment ImageNet-normalised images (B, 3, H, W) of any size from 64 px on.
 
         Raises:
-            ValueError: another number of channels or dimensions, or a side below 32 px.
+            ValueError: another number of channels or dimensions, or a side below 64 px.
         """
-        if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[-2:]) < STRIDE:
+        if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[-2:]) < LEAST:
             raise ValueError(
-                f"image is {tuple(image.shape)}, expected (B, 3, H, W) with H and W from {STRIDE}"
+                f"image is {tuple(image.shape)}, expected (B, 3, H, W) with H and W from {LEAST}"
             )
         height, width = image.shape[-2:]
         padded = F.pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
