@@ -1,10 +1,14 @@
 """The project as a whole: lint, types, licence, and a README that says what is so."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import losses
+from experiments import grid as grids
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,6 +38,24 @@ def test_ci_runs_the_command_the_readme_gives() -> None:
     assert TEST_COMMAND in README
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert TEST_COMMAND.replace("pip install", "pip install -q") in ci
+
+
+def test_the_readme_names_every_loss_and_every_preset() -> None:
+    table = README.split("## Losses")[1]
+    assert [name for name in losses.names() if f"`{name}`" not in table] == []
+    assert [
+        name for name in grids.find("grad_loss").presets if f"| `{name}` |" not in README
+    ] == []
+
+
+def test_the_readme_s_own_loss_keeps_the_laws() -> None:
+    (example,) = re.findall(r"```python\n(.*?@register.*?)```", README, flags=re.DOTALL)
+    try:
+        exec(example, {"__name__": "charbonnier"})
+        reached = losses.laws.check(losses.build("charbonnier"))
+        assert sorted(reached) == list(range(1, 11))
+    finally:
+        losses.unregister("charbonnier")
 
 
 @pytest.mark.parametrize("package", ["losses", "models", "analysis"])
