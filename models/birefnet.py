@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import backbones
-from models.blocks import BLOCKS, Attention, BasicDecBlk, BlockKind, Widths, resize
+from models.blocks import ATTENTION, BLOCKS, Attention, BlockKind, Widths, resize
 from models.decoder import Decoder, DecoderSwitches, Inward
 from models.names import unknown
 
 STRIDE = 32
 LEAST = 64  # the image at half size still has a pixel at the deepest stride
-SQUEEZE = ("BasicDecBlk_x1", "ResBlk_x4", "none")
+SQUEEZE = ("BasicDecBlk_x1", "ResBlk_x4", "ASPP_x3", "ASPPDeformable_x3", "none")
 MULTI_SCALE = ("cat", "add", "none")
 PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
@@ -43,7 +43,8 @@ class BiRefNet(nn.Module):
     Args:
         backbone: a name of `models.backbones.names()`.
         pretrained: False, True (the library's weights), or a path.
-        freeze_backbone: no gradient and no batch statistics in the backbone.
+        freeze_backbone: True, or how many of its five stages (stem, strides 4 to 32), counted from
+            the image: no gradient, no batch statistics, no drop path there.
         multi_scale_input: how the image at half size joins: "cat", "add" or "none".
         context: how many finer encoder maps join the coarsest, 0 to 3.
         squeeze: what the coarsest map passes before the decoder.
@@ -62,7 +63,7 @@ class BiRefNet(nn.Module):
         backbone: str = "swin_v1_l",
         *,
         pretrained: backbones.Pretrained = False,
-        freeze_backbone: bool = False,
+        freeze_backbone: bool | int = False,
         multi_scale_input: str = "cat",
         context: int = 3,
         squeeze: str = "BasicDecBlk_x1",
@@ -93,7 +94,7 @@ class BiRefNet(nn.Module):
             inter_channels, aspp_channels, inward_channels, gradient_channels, dropout, batch_norm
         )
         self.multi_scale_input, self.context = multi_scale_input, context
-        self.frozen, self.pretrained = freeze_backbone, bool(pretrained)
+        self.batch_norm, self.pretrained = batch_norm, bool(pretrained)
         self.bb = backbones.build(backbone, pretrained)
         double = 2 if multi_scale_input == "cat" else 1
         channels = [double * c for c in self.bb.channels]
@@ -102,8 +103,7 @@ class BiRefNet(nn.Module):
         self.squeeze_module = _squeeze(squeeze, joined, channels[0], widths, decoder_attention)
         switches = DecoderSwitches(decoder_block, decoder_attention, inward, outward, multi_stage)
         self.decoder = Decoder(channels, switches, widths)
-        if freeze_backbone:
-            self.bb.requires_grad_(False).eval()
+        self.freeze(5 if freeze_backbone is True else freeze_backbone)
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> "BiRefNet":
@@ -120,10 +120,27 @@ class BiRefNet(nn.Module):
                 raise unknown("switch of BiRefNet", key, known)
         return cls(**{**PRESETS[name], **overrides})
 
+    def freeze(self, stages: int) -> None:
+        """Freeze the backbone's first stages, 0 to 5, and train the others.
+
+        Raises:
+            ValueError: another number.
+        """
+        if stages not in range(6):
+            raise ValueError(f"freeze_backbone is {stages!r}, expected True, False or 0 to 5")
+        self.frozen = int(stages)
+        for i, stage in enumerate(self.bb.stages()):
+            for module in stage:
+                module.requires_grad_(i >= stages)
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> "BiRefNet":
-        """As usual, but a frozen backbone stays in evaluation mode."""
+        """As usual, but the backbone's frozen stages stay in evaluation mode."""
         super().train(mode)
-        if self.frozen:
+        for stage in self.bb.stages()[: self.frozen]:
+            for module in stage:
+                module.eval()
+        if self.frozen == 5:
             self.bb.eval()
         return self
 
@@ -131,13 +148,20 @@ class BiRefNet(nn.Module):
         """Segment ImageNet-normalised images (B, 3, H, W) of any size from 64 px on.
 
         Raises:
-            ValueError: another number of channels or dimensions, or a side below 64 px.
+            ValueError: another number of channels or dimensions, a side below 64 px, a single
+                image in training with batch norm.
         """
         if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[-2:]) < LEAST:
             raise ValueError(
                 f"image is {tuple(image.shape)}, expected (B, 3, H, W) with H and W from {LEAST}"
             )
+        if self.training and self.batch_norm and len(image) == 1:
+            raise ValueError(
+                "a batch of one image has no batch statistics: train with batch_norm=False or "
+                "more images, or call .eval()"
+            )
         height, width = image.shape[-2:]
+        image = image.contiguous(memory_format=torch.channels_last)
         padded = F.pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
         maps = self._encode(padded)
         pooled = maps[0].mean(dim=(2, 3)) if self.cls_head is not None else None
@@ -155,7 +179,7 @@ class BiRefNet(nn.Module):
 
     def _encode(self, image: Tensor) -> list[Tensor]:
         """Encoder maps, coarse to fine, the half-size image's joined to them."""
-        with torch.no_grad() if self.frozen else nullcontext():
+        with torch.no_grad() if self.frozen == 5 else nullcontext():
             maps: list[Tensor] = self.bb(image)
             if self.multi_scale_input != "none":
                 half = resize(image, tuple(side // 2 for side in image.shape[-2:]))
@@ -174,10 +198,13 @@ def _squeeze(kind: str, taken: int, given: int, widths: Widths, attention: Atten
             raise ValueError("squeeze='none' needs context=0: nothing else fuses the finer maps")
         return nn.Sequential()
     name, count = kind.split("_x")
-    block = BLOCKS[name]
-    blocks: list[BasicDecBlk] = [
-        block(taken if i == 0 else given, given, widths, attention) for i in range(int(count))
-    ]
+    blocks: list[nn.Module] = []
+    for i in range(int(count)):
+        channels = taken if i == 0 else given
+        if name in BLOCKS:
+            blocks.append(BLOCKS[name](channels, given, widths, attention))
+        else:
+            blocks.append(ATTENTION[name](channels, widths, given))
     return nn.Sequential(*blocks)
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.deform import DeformableConv2d
+from models.deform import DeformableConv2d, deform_convs2d
 
 Attention = Literal["ASPPDeformable", "ASPP", "none"]
 BlockKind = Literal["BasicDecBlk", "ResBlk"]
@@ -50,13 +50,17 @@ class Branch(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, aspp, H, W)."""
-        return F.relu(self.bn(self.atrous_conv(x)))
+        return self.finish(self.atrous_conv(x))
+
+    def finish(self, x: Tensor) -> Tensor:
+        """What follows the convolution."""
+        return F.relu(self.bn(x))
 
 
 class Aspp(nn.Module):
-    """Parallel branches and global pooling, joined by a 1 x 1 convolution; keeps its channels."""
+    """Parallel branches and global pooling, joined by a 1 x 1 convolution."""
 
-    def __init__(self, channels: int, widths: Widths) -> None:
+    def __init__(self, channels: int, widths: Widths, out_channels: int) -> None:
         super().__init__()
         self.global_avg_pool = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
@@ -64,30 +68,36 @@ class Aspp(nn.Module):
             norm(widths.aspp, widths),
             nn.ReLU(),
         )
-        self.bn1 = norm(channels, widths)
+        self.bn1 = norm(out_channels, widths)
         self.dropout = nn.Dropout(widths.dropout)
 
     def join(self, branches: list[Tensor], x: Tensor, conv: nn.Conv2d) -> Tensor:
-        """The branches and the pooled image, joined."""
-        pooled = self.global_avg_pool(x).expand(-1, -1, *x.shape[-2:])
-        out: Tensor = self.dropout(F.relu(self.bn1(conv(torch.cat((*branches, pooled), dim=1)))))
+        """The branches and the pooled image, joined by a 1 x 1 convolution.
+
+        The pooled image is one value per channel, so its share is added after the product
+        instead of being spread over all pixels before it.
+        """
+        local = torch.cat(branches, dim=1)
+        here, pooled = conv.weight.split((local.shape[1], conv.in_channels - local.shape[1]), 1)
+        joined = F.conv2d(local, here) + F.conv2d(self.global_avg_pool(x), pooled)
+        out: Tensor = self.dropout(F.relu(self.bn1(joined)))
         return out
 
 
 class ASPP(Aspp):
     """Atrous spatial pyramid pooling: dilations 1, 6, 12 and 18."""
 
-    def __init__(self, channels: int, widths: Widths) -> None:
-        super().__init__(channels, widths)
+    def __init__(self, channels: int, widths: Widths, out_channels: int) -> None:
+        super().__init__(channels, widths, out_channels)
         self.aspp1 = Branch(nn.Conv2d(channels, widths.aspp, 1, bias=False), widths)
         self.aspp2, self.aspp3, self.aspp4 = (
             Branch(nn.Conv2d(channels, widths.aspp, 3, padding=d, dilation=d, bias=False), widths)
             for d in DILATIONS
         )
-        self.conv1 = nn.Conv2d(5 * widths.aspp, channels, 1, bias=False)
+        self.conv1 = nn.Conv2d(5 * widths.aspp, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
+        """(B, C, H, W) to (B, out, H, W)."""
         branches = [branch(x) for branch in (self.aspp1, self.aspp2, self.aspp3, self.aspp4)]
         return self.join(branches, x, self.conv1)
 
@@ -95,22 +105,25 @@ class ASPP(Aspp):
 class ASPPDeformable(Aspp):
     """The same with deformable convolutions: 1 x 1, and 1 x 1, 3 x 3 and 7 x 7 beside it."""
 
-    def __init__(self, channels: int, widths: Widths) -> None:
-        super().__init__(channels, widths)
+    def __init__(self, channels: int, widths: Widths, out_channels: int) -> None:
+        super().__init__(channels, widths, out_channels)
         self.aspp1 = Branch(DeformableConv2d(channels, widths.aspp, 1, 0), widths)
         self.aspp_deforms = nn.ModuleList(
             Branch(DeformableConv2d(channels, widths.aspp, k, k // 2), widths)
             for k in DEFORMABLE_KERNELS
         )
         branches = 2 + len(DEFORMABLE_KERNELS)
-        self.conv1 = nn.Conv2d(branches * widths.aspp, channels, 1, bias=False)
+        self.conv1 = nn.Conv2d(branches * widths.aspp, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
-        return self.join([b(x) for b in (self.aspp1, *self.aspp_deforms)], x, self.conv1)
+        """(B, C, H, W) to (B, out, H, W)."""
+        branches: list[Branch] = [self.aspp1, *self.aspp_deforms]
+        reads = deform_convs2d(x, [b.atrous_conv.predict(x) for b in branches])  # type: ignore[operator]
+        outs = [b.finish(z) for b, z in zip(branches, reads, strict=True)]
+        return self.join(outs, x, self.conv1)
 
 
-ATTENTION: dict[str, Callable[[int, Widths], nn.Module]] = {
+ATTENTION: dict[str, Callable[[int, Widths, int], nn.Module]] = {
     "ASPPDeformable": ASPPDeformable,
     "ASPP": ASPP,
     "none": lambda *_: nn.Identity(),
@@ -126,7 +139,7 @@ class BasicDecBlk(nn.Module):
         super().__init__()
         self.conv_in = nn.Conv2d(in_channels, widths.inter, 3, padding=1)
         self.bn_in = norm(widths.inter, widths)
-        self.dec_att = ATTENTION[attention](widths.inter, widths)
+        self.dec_att = ATTENTION[attention](widths.inter, widths, widths.inter)
         self.conv_out = nn.Conv2d(widths.inter, out_channels, 3, padding=1)
         self.bn_out = norm(out_channels, widths)
 
@@ -177,6 +190,13 @@ class SimpleConvs(nn.Module):
         """(B, in, H, W) to (B, out, H, W)."""
         out: Tensor = self.conv_out(self.conv1(x))
         return out
+
+    def folded(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The result passed through a 1 x 1 convolution (1, out, 1, 1), in one step with it."""
+        last = self.conv_out
+        kernel = torch.einsum("o,oihw->ihw", weight.flatten(), last.weight)[None]
+        bias = (weight.flatten() @ last.bias).view(1)  # type: ignore[operator]
+        return F.conv2d(self.conv1(x), kernel, bias, padding=1)
 
 
 BLOCKS: dict[str, type[BasicDecBlk]] = {"BasicDecBlk": BasicDecBlk, "ResBlk": ResBlk}

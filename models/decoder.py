@@ -105,19 +105,23 @@ class Decoder(nn.Module):
         return torch.cat((x, self.get_submodule(f"ipt_blk{stage}")(seen)), dim=1)
 
     def _out(self, x: Tensor, image: Tensor) -> Tensor:
-        """The last convolution, 1 x 1, before the upsampling it commutes with."""
+        """The last 1 x 1 convolution, drawn forward to where there are fewer numbers.
+
+        It commutes with the upsampling of its decoder input, and it is folded into the last
+        convolution of its inward input: nothing nonlinear lies between.
+        """
         conv: nn.Conv2d = self.get_submodule("conv_out1.0")  # type: ignore[assignment]
-        size = image.shape[-2:]
-        out = resize(F.conv2d(x, conv.weight[:, : x.shape[1]]), size)
-        if self.switches.inward != "none":
-            seen = self.get_submodule("ipt_blk1")(image)
-            out = out + F.conv2d(seen, conv.weight[:, x.shape[1] :])
-        return out + conv.bias.view(1, -1, 1, 1)  # type: ignore[union-attr]
+        decoded, seen = conv.weight.split((x.shape[1], conv.in_channels - x.shape[1]), dim=1)
+        out = resize(F.conv2d(x, decoded, conv.bias), image.shape[-2:])
+        if self.switches.inward == "none":
+            return out
+        block: SimpleConvs = self.get_submodule("ipt_blk1")  # type: ignore[assignment]
+        return out + block.folded(image, seen)
 
 
 def patches(image: Tensor, size: tuple[int, ...]) -> Tensor:
     """The image cut into tiles of `size`, stacked as channels: (B, C H W / (h w), h, w)."""
     b, c, height, width = image.shape
     h, w = size
-    tiles = image.view(b, c, height // h, h, width // w, w).permute(0, 1, 2, 4, 3, 5)
-    return tiles.reshape(b, -1, h, w)
+    tiles = image.view(b, c, height // h, h, width // w, w).permute(0, 3, 5, 1, 2, 4)
+    return tiles.reshape(b, h, w, -1).permute(0, 3, 1, 2)  # channels-last

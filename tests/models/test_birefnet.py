@@ -17,6 +17,8 @@ SWITCHES = [
     {"multi_scale_input": "none", "context": 0},
     {"context": 1},
     {"squeeze": "ResBlk_x4"},
+    {"squeeze": "ASPP_x3"},
+    {"squeeze": "ASPPDeformable_x3", "context": 2},
     {"squeeze": "none", "context": 0},
     {"decoder_block": "ResBlk"},
     {"decoder_attention": "ASPP"},
@@ -113,6 +115,12 @@ def test_a_batch_of_one_trains_without_batch_norm() -> None:
     out.logits.sum().backward()
 
 
+def test_a_batch_of_one_with_batch_norm_is_refused_in_training_alone() -> None:
+    with pytest.raises(ValueError, match="batch_norm=False"):
+        lite()(image(1, 3, 64, 64))
+    lite().eval()(image(1, 3, 64, 64))
+
+
 def test_a_frozen_backbone_keeps_weights_and_statistics() -> None:
     model = lite(freeze_backbone=True).train()
     before = {k: v.clone() for k, v in model.bb.state_dict().items()}
@@ -187,6 +195,7 @@ def test_the_pretrained_encoder_tells_pictures_apart_without_a_network() -> None
         ({"context": 4}, "expected 0, 1, 2 or 3"),
         ({"multi_stage": False}, "outward=True needs multi_stage=True"),
         ({"squeeze": "none"}, "needs context=0"),
+        ({"freeze_backbone": 6}, "expected True, False or 0 to 5"),
     ],
 )
 def test_an_unknown_or_impossible_switch_is_named(switches, message) -> None:
@@ -209,8 +218,15 @@ def test_weights_that_are_nowhere_are_refused_with_both_ways(tmp_path: Path) -> 
         backbones.build("resnet18", pretrained=str(tmp_path))
 
 
-def test_a_backbone_loads_its_weights_from_a_file(tmp_path: Path) -> None:
-    one = backbones.build("resnet18")
-    torch.save(one.net.state_dict(), tmp_path / "resnet18.pth")
-    two = backbones.build("resnet18", pretrained=str(tmp_path / "resnet18.pth"))
+@pytest.mark.parametrize("name", ["resnet18", "swin_v1_t"])
+def test_a_backbone_loads_its_weights_from_a_file(name: str, tmp_path: Path) -> None:
+    one = backbones.build(name)
+    torch.save(one.net.state_dict(), tmp_path / "weights.pth")
+    two = backbones.build(name, pretrained=str(tmp_path / "weights.pth"))
     assert all(torch.equal(v, two.state_dict()[k]) for k, v in one.state_dict().items())
+
+
+def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
+    torch.save(backbones.build("resnet18").net.state_dict(), tmp_path / "resnet18.pth")
+    with pytest.raises(ValueError, match="does not fit PvtV2Backbone: missing"):
+        backbones.build("pvt_v2_b0", pretrained=str(tmp_path / "resnet18.pth"))
