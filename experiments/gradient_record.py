@@ -2,23 +2,15 @@
 
 import numpy as np
 import torch
-from models.birefnet import BiRefNetOutput
 from numpy.typing import NDArray
 from torch import Tensor
 
 import losses
-from experiments.objective import Objective
+from experiments.objective import Objective, grown
+from models.birefnet import BiRefNetOutput
 
 BINS = 256
 Arrays = dict[str, NDArray[np.generic]]
-
-
-def grown(maps: list[Tensor], size: tuple[int, ...]) -> list[Tensor]:
-    """Maps (B, 1, h, w) brought to `size` as the gradient loss does it."""
-    return [
-        torch.nn.functional.interpolate(m.float(), size, mode="bilinear", align_corners=True)
-        for m in maps
-    ]
 
 
 def excess_bce(objective: Objective, out: BiRefNetOutput, image: Tensor, target: Tensor) -> float:

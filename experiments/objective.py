@@ -1,7 +1,4 @@
-"""What a run minimises: the pixel loss on every level plus weighted gradient supervision.
-
-Here, and only here, a model's outputs meet the losses.
-"""
+"""What a run minimises: the pixel loss on every level plus weighted gradient supervision."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +6,12 @@ from inspect import signature
 from typing import Any
 
 import torch
-from models.birefnet import BiRefNetOutput
 from torch import Tensor
 
 import losses
 from experiments.config import LossConfig
 from experiments.errors import UserError
+from models.birefnet import BiRefNetOutput
 
 LABEL_KNOBS = tuple(
     p.name
@@ -55,21 +52,28 @@ class Objective:
 
     def __call__(self, out: BiRefNetOutput, image: Tensor, target: Tensor, u: float) -> Parts:
         """The terms at progress `u` in [0, 1]; `image` is ImageNet-normalised."""
-        coarse = out.levels[: len(out.gradient_logits)]
-        gradient = self._gradient(out.gradient_logits, coarse, image, target, progress=u)
+        gradient = out.logits.new_zeros(())
+        if out.gradient_logits:
+            coarse = out.levels[: len(out.gradient_logits)]
+            gradient = self._gradient(out.gradient_logits, coarse, image, target, progress=u)
         if not self.per_level:
             return Parts(self._pixel(out.levels, target, progress=u), gradient)
-        size = target.shape[-2:]
-        grown = [
-            torch.nn.functional.interpolate(z, size, mode="bilinear", align_corners=True)
-            for z in out.levels
-        ]
-        return Parts(
-            sum((self._pixel(z, target, progress=u) for z in grown), gradient * 0), gradient
-        )
+        levels = grown(out.levels, target.shape[-2:])
+        pixel = torch.stack([self._pixel(z, target, progress=u) for z in levels]).sum()
+        return Parts(pixel, gradient)
 
     def labels(self, out: BiRefNetOutput, image: Tensor, target: Tensor) -> list[Tensor]:
         """The gradient labels of this arm, one a stage (B, 1, H, W), detached."""
+        if not out.gradient_logits:
+            return []
         coarse = out.levels[: len(out.gradient_logits)]
         with torch.no_grad():
             return losses.gradient_labels(coarse, image, target, **self.label_knobs)
+
+
+def grown(maps: list[Tensor], size: tuple[int, ...]) -> list[Tensor]:
+    """Maps (B, 1, h, w) brought to `size` as the official code does it."""
+    return [
+        torch.nn.functional.interpolate(m.float(), size, mode="bilinear", align_corners=True)
+        for m in maps
+    ]

@@ -78,10 +78,10 @@ def train(
             out = model(inputs)
         parts = objective(out, inputs, targets, step / max(1, t.steps - 1))
         loss = parts.pixel + objective.weight * parts.gradient
-        if step == 0:
-            check_first(out.logits, targets)
         if not torch.isfinite(loss):
             raise _non_finite(folder, step, parts, images, targets)
+        if step == 0:
+            check_values(out.logits, targets)
         row = {"step": step, "loss": loss.item(), "lr": optimizer.param_groups[-1]["lr"]}
         row |= {"pixel": parts.pixel.item(), "gradient": parts.gradient.item()}
         if step in moments:
@@ -163,6 +163,8 @@ def grad_share(model: BiRefNet, parts: Parts, weight: float) -> float:
     """Norm of the weighted gradient loss's gradient on the decoder over the pixel loss's."""
     weights = [p for p in model.decoder.parameters() if p.requires_grad]
     norms = []
+    if not parts.gradient.requires_grad:  # a model without outward reference
+        return 0.0
     for term in (parts.gradient * weight, parts.pixel):
         grads = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
         squares = [float(g.float().square().sum()) for g in grads if g is not None]
@@ -181,8 +183,8 @@ def validate(
     return value
 
 
-def check_first(logits: Tensor, targets: Tensor) -> None:
-    """Check the values of the first batch once, as it costs a synchronisation.
+def check_values(logits: Tensor, targets: Tensor) -> None:
+    """Check a batch's values: of the first one only, as it costs a synchronisation.
 
     Raises:
         UserError: NaN, or targets outside [0, 1].
@@ -192,7 +194,7 @@ def check_first(logits: Tensor, targets: Tensor) -> None:
         try:
             losses.check_batch(logits.detach(), targets)
         except ValueError as error:
-            raise UserError(f"first batch: {error}") from error
+            raise UserError(f"batch: {error}") from error
 
 
 def _probe(

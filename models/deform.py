@@ -182,7 +182,7 @@ def _chunks(places: Tensor, table: Tensor) -> Iterator[slice]:
 
 
 class ZeroConv2d(nn.Conv2d):
-    """A convolution that starts at zero: offsets of nothing, modulation of one half."""
+    """A convolution that starts at zero: offsets of nothing, modulation of one."""
 
     def reset_parameters(self) -> None:
         """Fill weight and bias with zeros."""

@@ -9,6 +9,7 @@ from kornia.augmentation import (
     RandomResizedCrop,
     RandomRotation,
 )
+from kornia.constants import DataKey, Resample
 from torch import Tensor, nn
 
 from experiments.errors import unknown
@@ -34,7 +35,9 @@ class Augment:
                 raise unknown("augmentation", name, STEPS)
         self.steps = (
             AugmentationSequential(
-                *(STEPS[name](size) for name in names), data_keys=["input", "mask"]
+                *(STEPS[name](size) for name in names),
+                data_keys=["input", "mask"],
+                extra_args={DataKey.MASK: {"resample": Resample.BILINEAR}},  # masks are soft
             )
             if names
             else None

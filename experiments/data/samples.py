@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -22,7 +23,7 @@ STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 class Samples(Dataset[tuple[Pixels, Pixels]]):
     """Images (H, W, 3) and masks (H, W), uint8, all of one training size.
 
-    `read(i)` gives image and mask as stored; `resize` brings both to `size`. The mask at its own
+    `read(i)` gives image and mask as stored; both are resized to `size`. The mask at its own
     resolution is what the metrics are computed against.
     """
 
@@ -30,7 +31,6 @@ class Samples(Dataset[tuple[Pixels, Pixels]]):
     groups: list[str]
     size: tuple[int, int]
     read: Callable[[int], tuple[Pixels, Pixels]]
-    resize: Callable[[Pixels, tuple[int, int]], Pixels]
     digest: str
     _kept: dict[int, tuple[Pixels, Pixels]] = field(default_factory=dict, repr=False)
 
@@ -40,7 +40,7 @@ class Samples(Dataset[tuple[Pixels, Pixels]]):
     def __getitem__(self, index: int) -> tuple[Pixels, Pixels]:
         if index not in self._kept:
             image, mask = self.read(index)
-            sample = self.resize(image, self.size), self.resize(mask, self.size)
+            sample = resized(image, self.size), resized(mask, self.size)
             if len(self) * 4 * self.size[0] * self.size[1] > KEEP_BYTES:
                 return sample
             self._kept[index] = sample
@@ -49,6 +49,13 @@ class Samples(Dataset[tuple[Pixels, Pixels]]):
     def native_mask(self, index: int) -> Pixels:
         """The mask (H, W) at its own resolution."""
         return self.read(index)[1]
+
+
+def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """An image or a mask at `size` (H, W), bilinear."""
+    if pixels.shape[:2] == size:
+        return pixels
+    return np.array(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def to_tensors(pairs: list[tuple[Pixels, Pixels]]) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -97,22 +97,22 @@ def _embedded(split: Split, size: tuple[int, int], count: int) -> Samples:
     fg, bg = ([e for e in _index()[kind] if e["split"] == split] for kind in ("fg", "bg"))
     names = [f"{split}_{i:04d}" for i in range(count)]
 
-    def read(i: int) -> tuple[Pixels, Pixels]:
-        return _compose(fg[i % len(fg)]["file"], bg, split, i, size)
-
     files = [HERE / "embedded" / e["file"] for e in fg + bg]
     return Samples(
         names=names,
         groups=[fg[i % len(fg)]["group"] for i in range(count)],
         size=size,
-        read=read,
-        resize=lambda pixels, _: pixels,  # composed at this very size
+        read=partial(_compose, fg, bg, split, size),
         digest=_digest(files, size, count),
     )
 
 
 def _compose(
-    file: str, backgrounds: list[dict[str, str]], split: str, i: int, size: tuple[int, int]
+    objects: list[dict[str, str]],
+    backgrounds: list[dict[str, str]],
+    split: str,
+    size: tuple[int, int],
+    i: int,
 ) -> tuple[Pixels, Pixels]:
     """Sample `i` of a split: a crop of a photograph, an object over it, the mask its alpha.
 
@@ -126,7 +126,7 @@ def _compose(
     x, y = rng.uniform(0, photo.width - w), rng.uniform(0, photo.height - h)
     canvas = photo.resize((width, height), Image.Resampling.BICUBIC, box=(x, y, x + w, y + h))
 
-    thing = _open(file)
+    thing = _open(objects[i % len(objects)]["file"])
     ratio = rng.uniform(0.5, 0.95) * min(width / thing.width, height / thing.height)
     shape = max(1, round(thing.width * ratio)), max(1, round(thing.height * ratio))
     thing = thing.resize(shape, Image.Resampling.BICUBIC)
@@ -160,22 +160,21 @@ def _folder(
     if len(names) < count:
         raise UserError(f"{root / split} has {len(names)} samples, {count} were asked for")
 
-    def read(i: int) -> tuple[Pixels, Pixels]:
-        image, mask = _decode(images[names[i]], "RGB"), _decode(masks[names[i]], "L")
-        if image.shape[:2] != mask.shape:
-            raise UserError(
-                f"{images[names[i]]} is {image.shape[:2]} (H, W) but its mask is {mask.shape}"
-            )
-        return image, mask
-
+    files = [(images[name], masks[name]) for name in names]
     return Samples(
         names=names,
         groups=[groups.get(name, name) for name in names],
         size=size,
-        read=read,
-        resize=_resize,
-        digest=_digest([f for n in names for f in (images[n], masks[n])], size, count),
+        read=partial(_read, files),
+        digest=_digest([file for pair in files for file in pair], size, count),
     )
+
+
+def _read(files: list[tuple[Path, Path]], i: int) -> tuple[Pixels, Pixels]:
+    image, mask = _decode(files[i][0], "RGB"), _decode(files[i][1], "L")
+    if image.shape[:2] != mask.shape:
+        raise UserError(f"{files[i][0]} is {image.shape[:2]} (H, W) but its mask is {mask.shape}")
+    return image, mask
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
@@ -201,18 +200,13 @@ def _decode(file: Path, mode: Literal["RGB", "L"]) -> Pixels:
         raise UserError(f"cannot read {file} as an image: {error}") from error
 
 
-def _resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    if pixels.shape[:2] == size:
-        return pixels
-    return np.array(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR))
-
-
 def _digest(files: list[Path], size: tuple[int, int], count: int) -> str:
     """Digest of a split: contents of files, of sets above 256 MB only names and sizes."""
     sizes = [file.stat().st_size for file in files]
     digest = hashlib.sha256(f"{size} {count}".encode())
+    small = sum(sizes) < 1 << 28
     for file, length in zip(files, sizes, strict=True):
         digest.update(f"{file.name} {length} ".encode())
-        if sum(sizes) < 1 << 28:
+        if small:
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
