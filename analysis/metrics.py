@@ -20,7 +20,7 @@ DIRECTIONS: dict[str, Direction] = {
     "HCE": "down",
 }
 # What the arm table adds to the primary metric and the guards, as far as it was measured.
-EXTRA = ("S", "E_mean", "F_max", "IoU")
+EXTRA = ("S", "E_mean", "IoU")
 
 
 def direction(metric: str) -> Direction:

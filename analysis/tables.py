@@ -13,7 +13,7 @@ from analysis.notes import (
     places,
     span,
 )
-from analysis.stats import Interval, effect_size, smallest_detectable, student_t
+from analysis.stats import Interval, effect_size, smallest_detectable
 from analysis.summary import ContrastRow, Summary
 
 
@@ -135,7 +135,7 @@ def _csv_test(summary: Summary, row: ContrastRow, index: int) -> list[str]:
         return [""] * 6
     flip = summary.flip if row.p is not None else None
     return [
-        _plain(student_t(row.values) if flip else math.nan),
+        _plain(flip.t[index] if flip else math.nan),
         _plain(flip.single[index] if flip else math.nan),
         _plain(row.p if row.p is not None else math.nan),
         row.judged or "",

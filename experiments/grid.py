@@ -1,15 +1,19 @@
 """A grid: the question, the arms, the contrasts and the margin, fixed before the runs."""
 
 import importlib
+import json
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from experiments import grids
 from experiments.config import Knobs, LossConfig, RunConfig, TrainConfig, code_digest, run_hash
-from experiments.data import DataConfig, load_splits
+from experiments.data import Counts, DataConfig, load_splits
 from experiments.errors import UserError, unknown
 from experiments.metrics import METRICS
+from experiments.provenance import commit, versions
+
+EMBEDDED = Counts(train=488, val=40, test=92)  # 8, 2 and 4 compositions of each object
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ class Cell:
             "hash": self.hash,
             "data_digest": self.data_digest,
             "code_digest": code_digest(),
+            "commit": commit(),
+            "versions": json.dumps(versions()),
         }
 
 
@@ -118,8 +124,9 @@ def find_preset(grid: Grid, name: str, data: str | None = None) -> Preset:
     if name not in grid.presets:
         raise unknown(f"preset of {grid.name!r}", name, grid.presets)
     preset = grid.presets[name]
-    if data is not None:
-        preset = replace(preset, data=replace(preset.data, name=data))
+    if data is not None and data != preset.data.name:
+        counts = EMBEDDED if data == "embedded" else Counts()  # of other sets, all there is
+        preset = replace(preset, data=replace(preset.data, name=data, counts=counts))
     if not preset.data.name:
         raise UserError(
             f"preset {name!r} ships no data: give --data PATH, a folder with train/, val/ and "
@@ -133,21 +140,24 @@ def data_digest(data: DataConfig) -> str:
     return "-".join(samples.digest[:8] for samples in load_splits(data))
 
 
-def cells(grid: Grid, preset: Preset, arms: list[str] | None = None) -> list[Cell]:
+def cells(grid: Grid, preset: Preset) -> list[Cell]:
     """The cells of a grid, seeds outermost: a grid that is stopped early still has whole pairs.
 
     Raises:
-        UserError: an arm that the grid does not have, with the nearest name.
+        UserError: two arms that are the same setting.
     """
-    for arm in arms or ():
-        if arm not in grid.arms:
-            raise unknown(f"arm of {grid.name!r}", arm, grid.arms)
     digest = data_digest(preset.data)
     resolved = []
     for seed in range(preset.seeds):
-        for name in arms or grid.arms:
+        for name in grid.arms:
             config = resolve(grid, preset, name, seed)
             resolved.append(Cell(name, seed, config, run_hash(config, digest), digest))
+    twins = {cell.hash: cell.arm for cell in resolved}
+    for cell in resolved:
+        if twins[cell.hash] != cell.arm:
+            raise UserError(
+                f"arms {cell.arm!r} and {twins[cell.hash]!r} of {grid.name!r} are the same setting"
+            )
     return resolved
 
 

@@ -4,7 +4,7 @@ Trials are claimed one by one through the storage, not by `study.ask()`, which i
 where none waits. Arm, seed and hash are user attributes, so that a grid may grow new arms.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,13 @@ from typing import Literal
 import optuna
 import sqlalchemy
 from filelock import FileLock, Timeout
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from experiments.grid import Cell
 
+OPEN = (TrialState.RUNNING, TrialState.WAITING)
 State = Literal["complete", "running", "failed", "missing"]
 
 
@@ -43,15 +45,17 @@ class Ledger:
                 study_name=study, storage=self.storage, direction="maximize", load_if_exists=True
             )
 
-    def enqueue(self, cells: list[Cell]) -> None:
+    def enqueue(self, cells: list[Cell], done: Container[str]) -> None:
         """Make a waiting trial of every cell that is neither complete, running nor waiting.
 
-        A trial left running by a worker that died is closed first: its cell is enqueued again.
+        Complete is what the ledger says is complete and whose hash is in `done`: those whose
+        results are there. A trial left running by a worker that died is closed first.
         """
         with FileLock(self.locks / "ledger"):
-            self._close_orphans()
-            open_states = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
-            known = {t.user_attrs["hash"] for t in self._trials() if t.state in open_states}
+            self.close_orphans()
+            known = {t.user_attrs["hash"] for t in self._trials(*OPEN)}
+            complete = {t.user_attrs["hash"] for t in self._trials(TrialState.COMPLETE)}
+            known |= {key for key in complete if key in done}
             for cell in cells:
                 if cell.hash not in known:
                     attributes = {"arm": cell.arm, "seed": cell.seed, "hash": cell.hash}
@@ -77,7 +81,7 @@ class Ledger:
             except Timeout:
                 continue
             try:
-                if self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                if self._take(trial):
                     yield Claim(cell, optuna.Trial(self.study, trial._trial_id))
                     return
             finally:
@@ -98,7 +102,7 @@ class Ledger:
         found: dict[str, tuple[State, str]] = {cell.hash: ("missing", "") for cell in cells}
         for trial in self._trials():  # in order: the newest trial of a cell speaks for it
             key = trial.user_attrs["hash"]
-            if key in found and found[key][0] != "complete":
+            if key in found:
                 found[key] = _state(trial), trial.user_attrs.get("error", "")
         return found
 
@@ -119,18 +123,26 @@ class Ledger:
         hashes = {cell.hash for cell in cells}
         return sum(t.user_attrs["hash"] not in hashes for t in self._trials(TrialState.COMPLETE))
 
+    def _take(self, trial: FrozenTrial) -> bool:
+        """Whether the trial was waiting until now, and is ours."""
+        try:
+            return bool(self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING))
+        except UpdateFinishedTrialError:  # claimed and finished since it was listed
+            return False
+
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         trials: list[FrozenTrial] = self.study.get_trials(deepcopy=False, states=states or None)
         return trials
 
-    def _close_orphans(self) -> None:
+    def close_orphans(self) -> None:
+        """Mark as failed the running trials whose worker died."""
         for trial in self._trials(TrialState.RUNNING):
             lock = FileLock(self.locks / trial.user_attrs["hash"])
             try:
                 with lock.acquire(timeout=0):
                     self.storage.set_trial_user_attr(trial._trial_id, "error", "its worker died")
                     self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-            except Timeout:
+            except (Timeout, UpdateFinishedTrialError):
                 continue
 
 

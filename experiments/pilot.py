@@ -3,8 +3,8 @@
     python -m experiments.pilot --grid grad_loss --preset laptop
 
 Prints, for each arm, the rms of the gradient its objective sends into the gradient logits at the
-start of training, the `scale` that makes that equal to the baseline's, and the share of the
-pixel loss's gradient on the decoder (`grad_share`) over one run at the arm's configured weight.
+start of training, by what to multiply its `scale` to make that the baseline's, and the share of
+the pixel loss's gradient on the decoder (`grad_share`) over one run at the configured weight.
 The seeds lie outside those of every grid.
 """
 
@@ -43,11 +43,12 @@ def initial_rms(config: RunConfig) -> float:
 
 
 def shares(config: RunConfig) -> tuple[list[float], float]:
-    """grad_share at the moments of one run, and the run's primary metric."""
+    """grad_share at the moments of one run, and its last score on the validation split."""
     with tempfile.TemporaryDirectory() as folder:
-        value = train(config, Path(folder), lambda _step, _value: None)
+        train(config, Path(folder), lambda _step, _value: None)
         history = pd.read_csv(Path(folder) / "history.csv")
-    return history["grad_share"].dropna().tolist(), value
+    scores = history[f"val_{config.select}"].dropna()
+    return history["grad_share"].dropna().tolist(), float(scores.iloc[-1])
 
 
 def main() -> int:
@@ -79,7 +80,7 @@ def main() -> int:
         if not options.no_train:
             found, value = shares(configs[0])
             line += f"  grad_share {' '.join(f'{x:.4f}' for x in found)}"
-            line += f"  mean {sum(found) / len(found):.4f}  {grid.primary} {value:.3f}"
+            line += f"  mean {sum(found) / len(found):.4f}  validation {grid.primary} {value:.3f}"
         print(line, flush=True)
     return 0
 

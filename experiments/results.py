@@ -16,6 +16,8 @@ from experiments.config import RunConfig
 from experiments.evaluate import mean_scores
 from experiments.files import whole
 
+FINISHED = "metrics.json"  # written last: a folder that has it is complete
+
 
 def write_results(
     folder: Path,
@@ -25,7 +27,7 @@ def write_results(
     maps: dict[str, Any],
     identity: Mapping[str, str],
 ) -> None:
-    """Write a run's files, `metrics.json` last: a folder that has it is complete."""
+    """Write a run's files, FINISHED last."""
     with whole(folder / "history.csv") as draft:
         pd.DataFrame(state.history).to_csv(draft, index=False)
     with whole(folder / "per_image.parquet") as draft:
@@ -51,7 +53,7 @@ def write_results(
         "best_step": state.best_step,
         "seconds": round(state.seconds, 1),
     }
-    with whole(folder / "metrics.json") as draft:
+    with whole(folder / FINISHED) as draft:
         draft.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     (folder / checkpoint.FILE).unlink(missing_ok=True)
 

@@ -7,24 +7,24 @@ import argparse
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from experiments import grid as grids
+from experiments import provenance
 from experiments.config import PROJECT, code_digest
-from experiments.errors import UserError
+from experiments.errors import UserError, unknown
+from experiments.files import whole
 from experiments.grid import Cell, Grid, Preset
 from experiments.ledger import Ledger
+from experiments.results import FINISHED
 from experiments.worker import work
-
-VERSIONS = ("torch", "kornia", "transformers", "pysodmetrics", "numpy", "optuna")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Job:
     preset_name: str
     preset: Preset
     folder: Path
-    cells: list[Cell]
+    cells: list[Cell]  # all of the grid's
+    chosen: list[Cell]  # those to run: all, or those of --arm
 
     @property
     def study(self) -> str:
@@ -59,17 +60,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The options, with the grids and their questions below them."""
-    lines = [f"  {name:<16}{grids.find(name).question}" for name in grids.names()]
+    lines = []
+    for name in grids.names():
+        lines.append(f"  {name:<14}{grids.find(name).question}")
+        lines += [f"    {p:<12}{preset.about}" for p, preset in grids.find(name).presets.items()]
     p = argparse.ArgumentParser(
         prog="python experiments/run.py",
         description="Train every cell of a grid that is not complete yet, then write its table "
         "and figures. The same command goes on where it stopped.",
-        epilog="grids:\n" + "\n".join(lines),
+        epilog="grids and their presets:\n" + "\n".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--grid", required=True, metavar="NAME", help="which grid (see below)")
     p.add_argument(
-        "--preset", default="laptop", metavar="NAME", help="smoke, laptop (default), bench, paper"
+        "--preset", default="laptop", metavar="NAME", help="its scale (default: laptop; see below)"
     )
     p.add_argument(
         "--data", metavar="SET", help="embedded, thin3d, or a folder with {train,val,test}/{im,gt}"
@@ -93,7 +97,8 @@ def prepare(options: argparse.Namespace) -> Job:
     preset = grids.find_preset(grid, options.preset, options.data)
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers is {options.workers}, expected 1 or more")
-    folder = options.out or PROJECT / "results" / grid.name / options.preset
+    other = f"-{Path(options.data).name}" if options.data else ""
+    folder = options.out or PROJECT / "results" / grid.name / f"{options.preset}{other}"
     reference = PROJECT / "results" / "reference"
     if folder.resolve().is_relative_to(reference):
         raise UserError(f"{reference} holds committed results; choose another --out")
@@ -101,20 +106,25 @@ def prepare(options: argparse.Namespace) -> Job:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error}") from error
-    cells = grids.cells(grid, preset, options.arm)
-    return Job(grid, options.preset, preset, folder, cells)
+    for arm in options.arm or ():
+        if arm not in grid.arms:
+            raise unknown(f"arm of {grid.name!r}", arm, grid.arms)
+    cells = grids.cells(grid, preset)
+    chosen = [cell for cell in cells if cell.arm in (options.arm or grid.arms)]
+    return Job(grid, options.preset, preset, folder, cells, chosen)
 
 
 def run(job: Job, workers: int | None) -> int:
     """Run what is missing, then analyse what is there."""
     ledger = Ledger(job.folder, job.study)
-    ledger.enqueue(job.cells)
-    states = ledger.states(job.cells)
+    done = {c.hash for c in job.chosen if (job.folder / "runs" / c.folder / FINISHED).exists()}
+    ledger.enqueue(job.chosen, done)
+    states = ledger.states(job.chosen)
     missing = sum(state != "complete" for state, _ in states.values())
-    threads = job.preset.train.threads
-    count = min(workers or max(1, (os.cpu_count() or 1) // threads), missing)
+    at_once = torch.cuda.device_count() or (os.cpu_count() or 1) // job.preset.train.threads
+    count = min(workers or max(1, at_once), missing)
     print(
-        f"{job.study}: {len(job.cells)} cells, {len(job.cells) - missing} complete; "
+        f"{job.study}: {len(job.chosen)} cells, {len(job.chosen) - missing} complete; "
         f"running {missing} with {count} workers"
     )
     stale = ledger.superseded(job.cells)
@@ -130,17 +140,17 @@ def run(job: Job, workers: int | None) -> int:
 def supervise(job: Job, ledger: Ledger, count: int) -> None:
     """Start the workers and show the progress until they end."""
     context = multiprocessing.get_context("spawn")
-    arguments = (job.folder, job.study, job.cells, os.getpid())
-    processes = [context.Process(target=work, args=arguments) for _ in range(count)]
+    arguments = (job.folder, job.study, job.chosen, os.getpid())
+    processes = [context.Process(target=work, args=(*arguments, i)) for i in range(count)]
     for process in processes:
         process.start()
     form = "{l_bar}{bar}| {n:.1f}/{total} cells [{elapsed} < {remaining}]"
     try:
-        with tqdm(total=len(job.cells), bar_format=form, disable=None) as bar:
-            bar.initial = bar.n = bar.last_print_n = ledger.progress(job.cells)
+        with tqdm(total=len(job.chosen), bar_format=form, disable=None) as bar:
+            bar.initial = bar.n = bar.last_print_n = ledger.progress(job.chosen)
             while any(process.is_alive() for process in processes):
                 time.sleep(1)
-                bar.update(max(0.0, ledger.progress(job.cells) - bar.n))
+                bar.update(max(0.0, ledger.progress(job.chosen) - bar.n))
     except KeyboardInterrupt:
         print("stopping; the same command goes on from here", file=sys.stderr)
         for process in processes:
@@ -149,37 +159,40 @@ def supervise(job: Job, ledger: Ledger, count: int) -> None:
     finally:
         for process in processes:
             process.join()
+        ledger.close_orphans()
 
 
 def conclude(job: Job, ledger: Ledger) -> int:
     """Write table and figures, say where they are and what is missing."""
     from analysis.report import write  # matplotlib: not needed by --list and --help
 
-    states = ledger.states(job.cells)
-    bad = [(cell, *states[cell.hash]) for cell in job.cells if states[cell.hash][0] != "complete"]
+    states = ledger.states(job.chosen)
+    bad = [(cell, *states[cell.hash]) for cell in job.chosen if states[cell.hash][0] != "complete"]
     for cell, state, reason in bad:
         print(f"{state}: {cell.arm} seed {cell.seed}: {reason}", file=sys.stderr)
-    if len(bad) < len(job.cells):
+    if len(bad) < len(job.chosen):
         try:
             written = write(job.folder)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise UserError(f"the analysis refused these results: {error}") from error
         print((job.folder / "table.md").read_text(encoding="utf-8"))
-        print("written: " + ", ".join(str(path) for path in written))
+        print(f"written to {job.folder}: " + ", ".join(path.name for path in written))
     print(f"dashboard: pip install optuna-dashboard; optuna-dashboard {ledger.url}")
     if bad:
         print(
-            f"{len(bad)} of {len(job.cells)} cells are not complete; the same command tries again"
+            f"{len(bad)} of {len(job.chosen)} cells are not complete; the same command tries again"
         )
     return 1 if bad else 0
 
 
 def listing(job: Job) -> str:
     """The cells and their states, a line each."""
-    states = Ledger(job.folder, job.study).states(job.cells)
+    ledger = Ledger(job.folder, job.study)
+    ledger.close_orphans()
+    states = ledger.states(job.chosen)
     rows = [
         f"{c.arm:<18}seed {c.seed:<3}{states[c.hash][0]:<10}{c.hash}  {states[c.hash][1]}".rstrip()
-        for c in job.cells
+        for c in job.chosen
     ]
     done = sum(state == "complete" for state, _ in states.values())
     return "\n".join([*rows, f"{done} of {len(rows)} cells complete in {job.folder}"])
@@ -188,26 +201,22 @@ def listing(job: Job) -> str:
 def write_grid(job: Job, ledger: Ledger) -> None:
     """Write `grid.json`: the pre-registration and the state of the cells, for the analysis."""
     grid, states = job.grid, ledger.states(job.cells)
-    arms = [arm for arm in grid.arms if any(cell.arm == arm for cell in job.cells)]
+    made_at, made_with = provenance.of_runs(job.folder / "runs" / c.folder for c in job.cells)
     content: dict[str, Any] = {
         "grid": grid.name,
         "preset": job.preset_name,
         "question": grid.question,
-        "arms": arms,
-        "descriptions": {arm: grid.arms[arm].about for arm in arms},
+        "arms": list(grid.arms),
+        "descriptions": {name: arm.about for name, arm in grid.arms.items()},
         "baseline": grid.baseline,
-        "contrasts": [
-            {"arm": c.arm, "minus": c.minus, "about": c.about}
-            for c in grid.contrasts
-            if c.arm in arms and c.minus in arms
-        ],
+        "contrasts": [{"arm": c.arm, "minus": c.minus, "about": c.about} for c in grid.contrasts],
         "primary": grid.primary,
         "guards": list(grid.guards),
         "margin": grid.margin,
         "seeds": sorted({cell.seed for cell in job.cells}),
         "data": {"name": job.preset.data.name, "digest": job.cells[0].data_digest},
-        "commit": commit(),
-        "versions": {name: version(name) for name in VERSIONS},
+        "commit": made_at,
+        "versions": made_with,
         "test": job.preset.test,
         "cells": [
             {
@@ -221,16 +230,8 @@ def write_grid(job: Job, ledger: Ledger) -> None:
             for cell in job.cells
         ],
     }
-    (job.folder / "grid.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def commit() -> str:
-    """The project's commit, marked if the tree has changes; empty outside a checkout."""
-    command = ["git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=10"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
+    with whole(job.folder / "grid.json") as draft:
+        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,17 +5,22 @@ import os
 import traceback
 from pathlib import Path
 
+import torch
+
 from experiments.errors import UserError
 from experiments.grid import Cell
 from experiments.ledger import Claim, Ledger
 from experiments.train import train
 
 
-def work(folder: Path, study: str, cells: list[Cell], parent: int) -> None:
+def work(folder: Path, study: str, cells: list[Cell], parent: int, index: int) -> None:
     """Run waiting cells one after another; a cell that fails is recorded and the next one taken.
 
-    Ends when no cell waits, or, between cells, when the process that started it is gone.
+    `index` counts this machine's workers and deals out its GPUs. Ends when no cell waits, or,
+    between cells, when the process that started it is gone.
     """
+    if torch.cuda.is_available():
+        torch.cuda.set_device(index % torch.cuda.device_count())
     ledger = Ledger(folder, study)
     while os.getppid() == parent:
         with ledger.claim(cells) as claim:

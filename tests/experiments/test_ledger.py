@@ -40,7 +40,7 @@ def hold(folder: Path, todo: list[Cell]) -> None:
 
 def test_four_processes_run_each_of_80_cells_exactly_once(tmp_path) -> None:
     todo = cells(80)
-    Ledger(tmp_path, "study").enqueue(todo)
+    Ledger(tmp_path, "study").enqueue(todo, done=())
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=drain, args=(tmp_path, todo)) for _ in range(4)]
     for worker in workers:
@@ -54,19 +54,19 @@ def test_four_processes_run_each_of_80_cells_exactly_once(tmp_path) -> None:
 
 def test_enqueueing_twice_makes_no_second_trial(tmp_path) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(5)
-    ledger.enqueue(todo)
-    ledger.enqueue(todo)
+    ledger.enqueue(todo, done=())
+    ledger.enqueue(todo, done=())
     assert len(ledger.study.trials) == 5
 
 
 def test_a_failed_cell_is_reported_and_gets_another_trial(tmp_path) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(1)
-    ledger.enqueue(todo)
+    ledger.enqueue(todo, done=())
     with ledger.claim(todo) as claim:
         assert claim is not None
         ledger.fail(claim, "out of memory")
     assert ledger.states(todo) == {"a000": ("failed", "out of memory")}
-    ledger.enqueue(todo)
+    ledger.enqueue(todo, done=())
     with ledger.claim(todo) as claim:
         assert claim is not None
         ledger.complete(claim, 0.5)
@@ -75,33 +75,49 @@ def test_a_failed_cell_is_reported_and_gets_another_trial(tmp_path) -> None:
 
 def test_the_cell_of_a_killed_worker_is_run_again_and_that_of_a_live_one_is_not(tmp_path) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(1)
-    ledger.enqueue(todo)
+    ledger.enqueue(todo, done=())
     worker = multiprocessing.get_context("spawn").Process(target=hold, args=(tmp_path, todo))
     worker.start()
     deadline = time.monotonic() + 60
     while not (tmp_path / "held").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    ledger.enqueue(todo)
+    ledger.enqueue(todo, done=())
     assert ledger.states(todo)["a000"][0] == "running"
     with ledger.claim(todo) as claim:
         assert claim is None
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
     worker.join()
-    ledger.enqueue(todo)
+    ledger.enqueue(todo, done=())
     with ledger.claim(todo) as claim:
         assert claim is not None
 
 
 def test_another_definition_makes_new_cells_and_keeps_the_old_ones(tmp_path) -> None:
     ledger, old, new = Ledger(tmp_path, "study"), cells(2), cells(2, "b")
-    ledger.enqueue(old)
+    ledger.enqueue(old, done=())
     drain(tmp_path, old)
-    ledger.enqueue(new)
+    ledger.enqueue(new, done=())
     assert {s for s, _ in ledger.states(new).values()} == {"missing"}
     assert ledger.superseded(new) == 2
     assert {s for s, _ in ledger.states(old).values()} == {"complete"}
+
+
+def test_a_complete_cell_whose_results_are_gone_is_run_again(tmp_path) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(2)
+    ledger.enqueue(todo, done=())
+    drain(tmp_path, todo)
+    ledger.enqueue(todo, done={"a000"})
+    assert [ledger.states(todo)[cell.hash][0] for cell in todo] == ["complete", "missing"]
+
+
+def test_a_trial_finished_since_it_was_listed_is_not_claimed(tmp_path) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+    ledger.enqueue(todo, done=())
+    listed = ledger.study.get_trials()[0]
+    drain(tmp_path, todo)
+    assert not ledger._take(listed)
 
 
 def test_a_cell_without_a_waiting_trial_is_not_invented(tmp_path) -> None:
@@ -114,7 +130,7 @@ def test_a_cell_without_a_waiting_trial_is_not_invented(tmp_path) -> None:
 @pytest.mark.parametrize("reported", [0, 5])
 def test_progress_counts_the_steps_of_running_cells(tmp_path, reported) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(2)
-    ledger.enqueue(todo)
+    ledger.enqueue(todo, done=())
     with ledger.claim(todo) as claim:
         assert claim is not None
         if reported:

@@ -117,7 +117,7 @@ def test_unknown_losses_knobs_and_switches_name_the_nearest(tiny, tmp_path) -> N
         (replace(tiny, model={"preset": "lite", "backbon": "resnet18"}), "backbone"),
         (replace(tiny, data=replace(tiny.data, augment=("flop",))), "flip"),
     ):
-        with pytest.raises(UserError, match=message):
+        with pytest.raises(UserError, match=f"did you mean '{message}'"):
             train(spoiled, tmp_path, quiet)
 
 

@@ -41,10 +41,13 @@ def image(*size: int) -> Tensor:
     return torch.randn(size, generator=torch.Generator().manual_seed(0))
 
 
-def kinds(model: BiRefNet) -> set[tuple[str, object]]:
-    """Decoder modules by class, convolutions with their kernel size."""
-    parts = [*model.decoder.modules(), *model.squeeze_module.modules()]
-    return {(type(m).__name__, getattr(m, "kernel_size", None)) for m in parts}
+def kinds(model: BiRefNet) -> dict[str, tuple[str, object]]:
+    """Every module outside the backbone by name: its class, and the kernel of a convolution."""
+    return {
+        name: (type(m).__name__, getattr(m, "kernel_size", None))
+        for name, m in model.named_modules()
+        if not name.startswith("bb")
+    }
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
@@ -66,8 +69,11 @@ def test_every_switch_gives_its_shapes_and_a_gradient_to_every_parameter(switche
 
 
 def test_lite_has_the_official_kinds_of_modules_and_kernels() -> None:
-    official = BiRefNet.preset("official", backbone="resnet18")
-    assert kinds(BiRefNet.preset("lite")) == kinds(official)
+    lite, official = BiRefNet.preset("lite"), BiRefNet.preset("official", backbone="resnet18")
+    assert kinds(lite) == kinds(official)
+    assert (lite.multi_scale_input, lite.context) == ("cat", 3)
+    assert lite.multi_scale_input == official.multi_scale_input
+    assert lite.context == official.context
 
 
 def test_the_official_preset_is_the_default_and_has_the_official_widths() -> None:
