@@ -45,6 +45,10 @@ def write_results(
         np.savez_compressed(draft, **packed)
     with whole(folder / "preview.png") as draft:
         preview(arrays).save(draft)
+    (folder / "predictions").mkdir(exist_ok=True)
+    for name, mask in zip(arrays["names"], arrays["prediction"], strict=True):
+        with whole(folder / "predictions" / f"{name}.png") as draft:
+            Image.fromarray(mask).save(draft)
     summary = {
         **identity,
         "seed": config.seed,

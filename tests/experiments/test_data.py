@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from experiments.data import load, to_tensors
+from experiments.data import batches, load, to_tensors
 from experiments.data.augment import Augment
 from experiments.data.samples import order
 from experiments.data.sources import HERE, _index
@@ -107,6 +108,24 @@ def test_a_folder_that_does_not_fit_is_refused_by_file_name(tmp_path, spoil, mes
     spoil(tmp_path)
     with pytest.raises(UserError, match=message):
         load(str(tmp_path), "test", size=(64, 64))[0]
+
+
+def test_augmentation_keeps_masks_soft() -> None:
+    target = np.zeros((64, 64), np.uint8)
+    target[10:40, 5:25] = 255
+    images, targets = to_tensors([(np.repeat(target[..., None], 3, axis=2), target)] * 8)
+    seed_torch(0, "augment")
+    _, targets = Augment(("crop",), (64, 64))(images, targets)
+    assert bool(((targets > 0.05) & (targets < 0.95)).any())
+
+
+def test_decoding_in_other_processes_gives_the_same_batches() -> None:
+    samples = load("thin3d", "val", size=(64, 64), count=8)
+    here, there = (
+        list(batches(samples, seed=0, batch=4, start=0, steps=3, workers=n)) for n in (0, 2)
+    )
+    for one, two in zip(here, there, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
 
 def write_mask(path: Path, size: tuple[int, int]) -> None:

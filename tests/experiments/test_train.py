@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from experiments import train as training
@@ -82,12 +83,23 @@ def test_a_run_writes_what_the_analysis_reads(tiny, finished) -> None:
     assert maps["prediction"].shape == maps["gradient_label"].shape == (2, 64, 64)
     assert maps["hist_label"].shape == (2, 3, 256)
     assert (finished / "preview.png").stat().st_size > 1000
+    masks = sorted(finished.glob("predictions/*.png"))
+    assert [mask.stem for mask in masks] == list(maps["names"])
+    assert np.array_equal(np.array(Image.open(masks[0])), maps["prediction"][0])
 
 
 def test_arms_start_from_the_same_weights(tiny) -> None:
     released = replace(tiny, loss=replace(tiny.loss, gradient={"objective": "none"}))
     one, two = build_model(tiny).state_dict(), build_model(released).state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_an_arm_without_outward_reference_trains(tiny, tmp_path) -> None:
+    loss = replace(tiny.loss, gradient={"objective": "none"})
+    train(replace(tiny, loss=loss, model={**tiny.model, "outward": False}), tmp_path, quiet)
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["grad_share"].dropna().tolist() == [0.0, 0.0]
+    assert "gradient_label" not in np.load(tmp_path / "gradient_maps.npz")
 
 
 def test_a_nan_loss_stops_the_run_and_saves_the_batch(tiny, tmp_path, monkeypatch) -> None:
