@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from models.birefnet import BiRefNet
 from torch import Tensor
 
 from experiments.files import whole
+from models.birefnet import BiRefNet
 
 FILE = "training_state.pt"
 
