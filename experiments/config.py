@@ -14,7 +14,7 @@ from experiments.data import DataConfig
 Knobs = Mapping[str, Any]  # the keywords of a registered loss or of the model, checked there
 PROJECT = Path(__file__).parent.parent
 # What decides a run's numbers. The command line, the ledger and the analysis do not.
-LAWS = ("laws.py", "cases.py", "predicates.py")  # they test losses and compute none
+ASIDE = ("laws", "errata", "__main__.py")  # in losses/: they test and tell, and compute none
 CODE = ("losses", "models", "experiments/data")
 CODE_FILES = (
     "checkpoint.py",
@@ -82,7 +82,7 @@ def run_hash(config: RunConfig, data_digest: str) -> str:
 def code_digest() -> str:
     """Digest of the code a run executes; comments, docstrings and layout do not count."""
     files = [f for folder in CODE for f in sorted((PROJECT / folder).rglob("*.py"))]
-    files = [file for file in files if file.name not in LAWS]
+    files = [f for f in files if not {f.name, f.parent.name} & {*ASIDE}]
     files += [PROJECT / "experiments" / name for name in CODE_FILES]
     digest = hashlib.sha256()
     for file in files:

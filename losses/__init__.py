@@ -1,8 +1,12 @@
 """Segmentation losses: pure functions of tensors, a registry, and the laws they keep.
 
 ``build(name, **knobs)`` makes a loss of its registered name; ``names()`` lists them; the
-functions themselves are public too. A new loss needs one file and the decorator ``register``.
+functions themselves are public too. A new loss needs one file in this folder and the decorator
+``register``; every module here is imported.
 """
+
+import importlib
+import pkgutil
 
 from . import laws, schedules
 from .birefnet import birefnet_pixel
@@ -11,20 +15,10 @@ from .checks import check_batch
 from .contract import Batch, Reduction, image_mean, image_sum, prepare, probability, reduce
 from .edges import gradient_labels, gradient_map
 from .gradient import excess_bce, gradient_supervision
+from .knobs import Knob, choice, flag, integer, number
 from .overlap import dice, iou
 from .pixel import bce, hybrid, mae, mse, progressive, region_adaptive
-from .registry import (
-    Knob,
-    Spec,
-    choice,
-    flag,
-    integer,
-    names,
-    number,
-    register,
-    spec,
-    unregister,
-)
+from .registry import Limit, Spec, names, register, register_sum, spec, unregister
 from .ssim import ssim
 from .structure import boundary_region, boundary_weight, structure, weighted_bce, weighted_iou
 from .sums import Term, WeightedSum, weighted_sum
@@ -32,6 +26,7 @@ from .sums import Term, WeightedSum, weighted_sum
 __all__ = [
     "Batch",
     "Knob",
+    "Limit",
     "Loss",
     "Reduction",
     "Spec",
@@ -66,6 +61,7 @@ __all__ = [
     "reduce",
     "region_adaptive",
     "register",
+    "register_sum",
     "schedules",
     "spec",
     "ssim",
@@ -75,3 +71,7 @@ __all__ = [
     "weighted_iou",
     "weighted_sum",
 ]
+
+for _module in pkgutil.iter_modules(__path__):
+    if _module.name != "__main__":
+        importlib.import_module(f"{__name__}.{_module.name}")

@@ -12,7 +12,6 @@ from .checks import check_choice, check_levels, check_logits, check_target
 from .contract import (
     Batch,
     Reduction,
-    full_precision,
     image_mean,
     reduce,
     safe_ratio,
@@ -20,9 +19,10 @@ from .contract import (
     upsample,
     working_dtype,
 )
+from .knobs import choice, number
 from .overlap import DENOMINATORS, EMPTY, Denominator, Empty, overlap_sums
-from .pixel import bce_map, mae_map, mse_map
-from .registry import choice, number, register
+from .pixel import bce_map, mae_map, mse_map, zero
+from .registry import register_sum
 from .ssim import TargetStatistics, masked_probability, ssim_value, target_statistics
 from .structure import boundary_weight
 from .structure import structure as structure_loss
@@ -81,8 +81,22 @@ def _threshold(b: Batch) -> Tensor:
     return image_mean(1 - p.square() - (p - 1).square(), b.mask)
 
 
-@full_precision
-def birefnet_components(
+_NEIGHBOURS = "a sum with ssim, which breaks it"
+_LAMBDA = number(0, 1e6)
+
+
+@register_sum(
+    kind="levels",
+    cite="zheng2024birefnet",
+    knobs={
+        **dict.fromkeys(("bce", "iou", "ssim", "mae", "mse", "structure", "threshold"), _LAMBDA),
+        "iou_reduction": choice("mean", "sum"),
+        "denominator": choice(*DENOMINATORS),
+        "empty": choice(*EMPTY),
+    },
+    breaks={5: _NEIGHBOURS, 6: _NEIGHBOURS},
+)
+def birefnet_pixel(
     levels: Sequence[Tensor],
     target: Tensor,
     *,
@@ -97,8 +111,22 @@ def birefnet_components(
     iou_reduction: IouReduction = "mean",
     denominator: Denominator = "l1",
     empty: Empty = "background",
+    reduction: Reduction = "mean",
 ) -> dict[str, Tensor]:
-    """Weighted value of each term with a weight, (B,), summed over the levels."""
+    r"""BiRefNet's pixel loss (Zheng et al., CAAI AIR 2024; weights as released for DIS).
+
+    Every level's logits are upsampled (bilinear, corners aligned) to the target's size; each
+    term with its weight is added over the levels. iou has no smoothing. The released iou sums
+    over the batch, in the product form and without a rule for empty targets: that is
+    ``birefnet_pixel(..., **AS_RELEASED)``, and ``RELEASED`` has the weights by task.
+    threshold is 1 - p^2 - (p - 1)^2, structure the F3Net loss with sigmoid applied once.
+
+    levels: list of (B,1,h,w), coarse to fine; target (B,1,H,W). Range [0, inf), 0 iff p = t for
+    a binary target. A coarse level may hold NaN only where all it is spread to is ignored.
+
+    Raises:
+        ValueError: no level, or a shape or dtype that does not fit.
+    """
     check_choice("iou_reduction", iou_reduction, ("mean", "sum"))
     maps, t, m = enter_levels(levels, target, mask)
     stats = target_statistics(t, m) if ssim else None
@@ -119,70 +147,5 @@ def birefnet_components(
     for name, (weight, term) in terms.items():
         if weight:
             values = [term(Batch(z, t, m)) for z in maps]
-            found[name] = weight * torch.stack(values).sum(0)
-    return found or {"bce": 0 * image_mean(bce_map(maps[-1], t), m)}
-
-
-_NEIGHBOURS = "a sum with ssim, which breaks it"
-_LAMBDA = number(0, 1e6)
-
-
-@register(
-    kind="levels",
-    cite="zheng2024birefnet",
-    knobs={
-        **dict.fromkeys(("bce", "iou", "ssim", "mae", "mse", "structure", "threshold"), _LAMBDA),
-        "iou_reduction": choice("mean", "sum"),
-        "denominator": choice(*DENOMINATORS),
-        "empty": choice(*EMPTY),
-    },
-    breaks={5: _NEIGHBOURS, 6: _NEIGHBOURS},
-    components=birefnet_components,
-)
-def birefnet_pixel(
-    levels: Sequence[Tensor],
-    target: Tensor,
-    *,
-    mask: Tensor | None = None,
-    bce: float = 30.0,
-    iou: float = 0.5,
-    ssim: float = 10.0,
-    mae: float = 0.0,
-    mse: float = 0.0,
-    structure: float = 0.0,
-    threshold: float = 0.0,
-    iou_reduction: IouReduction = "mean",
-    denominator: Denominator = "l1",
-    empty: Empty = "background",
-    reduction: Reduction = "mean",
-) -> Tensor:
-    r"""BiRefNet's pixel loss (Zheng et al., CAAI AIR 2024; weights as released for DIS).
-
-    Every level's logits are upsampled (bilinear, corners aligned) to the target's size; each
-    term with its weight is added over the levels. iou has no smoothing. The released iou sums
-    over the batch, in the product form and without a rule for empty targets: that is
-    ``birefnet_pixel(..., **AS_RELEASED)``, and ``RELEASED`` has the weights by task.
-    threshold is 1 - p^2 - (p - 1)^2, structure the F3Net loss with sigmoid applied once.
-
-    levels: list of (B,1,h,w), coarse to fine; target (B,1,H,W). Range [0, inf), 0 iff p = t for
-    a binary target. A coarse level may hold NaN only where all it is spread to is ignored.
-
-    Raises:
-        ValueError: no level, or a shape or dtype that does not fit.
-    """
-    parts = birefnet_components(
-        levels,
-        target,
-        mask=mask,
-        bce=bce,
-        iou=iou,
-        ssim=ssim,
-        mae=mae,
-        mse=mse,
-        structure=structure,
-        threshold=threshold,
-        iou_reduction=iou_reduction,
-        denominator=denominator,
-        empty=empty,
-    )
-    return reduce(torch.stack(list(parts.values())).sum(0), reduction)
+            found[name] = reduce(weight * torch.stack(values).sum(0), reduction)
+    return found or {"none": reduce(zero(maps[-1]), reduction)}

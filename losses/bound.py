@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .contract import Reduction, reduce
-from .registry import Input, Kind, Spec, check_knob, nearest, spec
+from .contract import Reduction
+from .knobs import check_knob, nearest
+from .registry import Input, Kind, Spec, spec
 from .schedules import Schedule, from_config, is_schedule
 
 __all__ = ["Loss", "build"]
@@ -95,10 +96,10 @@ class Loss:
         progress: float | None = None,
     ) -> dict[str, Tensor]:
         """The weighted parts by name; their sum is the value."""
-        if self.spec.components is None:
+        if self.spec.parts is None:
             return {self.name: self(*inputs, mask=mask, reduction=reduction, progress=progress)}
-        parts = self.spec.components(*inputs, mask=mask, **self.arguments(progress))
-        return {key: reduce(value, reduction) for key, value in parts.items()}
+        keywords = self.arguments(progress)
+        return self.spec.parts(*inputs, mask=mask, reduction=reduction, **keywords)
 
     def truth(
         self, *inputs: Input, mask: Tensor | None = None, progress: float | None = None
@@ -108,7 +109,7 @@ class Loss:
             takes = inspect.signature(self.spec.truth).parameters
             keys = {k: v for k, v in self.arguments(progress).items() if k in takes}
             return self.spec.truth(*inputs[1:], mask=mask, **keys)
-        target = inputs[-1]
+        target = inputs[2] if self.kind == "db" else inputs[-1]
         count = 1 if isinstance(inputs[0], Tensor) else len(inputs[0])
         return [target if isinstance(target, Tensor) else target[0]] * count
 

@@ -35,6 +35,7 @@ from .edges import (
     gradient_labels,
 )
 from .extremes import strong_region
+from .knobs import choice, flag, number
 from .pixel import (
     MODES,
     OBJECTIVES,
@@ -47,14 +48,13 @@ from .pixel import (
     regional_map,
     zero,
 )
-from .registry import choice, flag, number, register
+from .registry import register_sum
 from .structure import boundary_region
 
 Region = Literal["quantile", "threshold", "soft"]
 REGIONS: tuple[Region, ...] = ("quantile", "threshold", "soft")
-RELEASED: dict[str, object] = {"detach_target": False}
 
-__all__ = ["RELEASED", "Region", "excess_bce", "gradient_components", "gradient_supervision"]
+__all__ = ["Region", "excess_bce", "gradient_supervision"]
 
 
 @dataclass(frozen=True)
@@ -122,45 +122,7 @@ def _check_stages(predicted: Sequence[Tensor], coarse: Sequence[Tensor], target:
         check_logits(z, target, f"gradient_logits[{i}]")
 
 
-@full_precision
-def gradient_components(
-    gradient_logits: Sequence[Tensor],
-    coarse_logits: Sequence[Tensor],
-    image: Tensor,
-    target: Tensor,
-    *,
-    mask: Tensor | None = None,
-    objective: Objective = "bce",
-    lam: float = 0.5,
-    mode: Mode = "add",
-    map: Map = "laplacian",  # noqa: A002
-    source: Source = "image",
-    gate: Gate = "logits",
-    dilation: float = 0.02,
-    squash: Squash = "sigmoid",
-    detach_target: bool = True,
-    region_from: Region = "quantile",
-    region_level: float = 0.9,
-    scale: float = 1.0,
-    progress: float | None = None,
-) -> dict[str, Tensor]:
-    """Value of each stage, (B,), by the names stage1, stage2, ... coarse to fine."""
-    _check_stages(gradient_logits, coarse_logits, target)
-    how = _Objective(objective, lam, mode, progress, region_from, region_level)
-    recipe = LabelRecipe(map, source, gate, dilation, squash, detach_target)
-    dtype = working_dtype(gradient_logits[-1])
-    size = (target.shape[2], target.shape[3])
-    m = None if mask is None else mask.bool()
-    t = select(target, m, dtype)
-    z_all = [select(upsample(z.to(dtype), size), m, dtype) for z in gradient_logits]
-    if objective == "none":
-        return {f"stage{i}": zero(z) for i, z in enumerate(z_all, 1)}
-    stages = gated_maps([c.to(dtype) for c in coarse_logits], image, target, m, recipe)
-    pairs = enumerate(zip(z_all, stages, strict=True), 1)
-    return {f"stage{i}": scale * _value(z, s, t, m, how) for i, (z, s) in pairs}
-
-
-@register(
+@register_sum(
     kind="gradient",
     cite="zheng2024birefnet",
     knobs={
@@ -177,8 +139,6 @@ def gradient_components(
         "region_level": number(0, 1e6),
         "scale": number(0, 1e6),
     },
-    breaks={},
-    components=gradient_components,
     truth=gradient_labels,
 )
 def gradient_supervision(
@@ -202,7 +162,7 @@ def gradient_supervision(
     scale: float = 1.0,
     progress: float | None = None,
     reduction: Reduction = "mean",
-) -> Tensor:
+) -> dict[str, Tensor]:
     r"""Loss of the predicted gradient against its label, summed over the stages (BiRefNet).
 
     Labels as in ``gradient_labels``; every prediction is upsampled to (H, W) as released.
@@ -218,27 +178,19 @@ def gradient_supervision(
     Raises:
         ValueError: lists empty or of different length, a shape or choice amiss, progress missing.
     """
-    parts = gradient_components(
-        gradient_logits,
-        coarse_logits,
-        image,
-        target,
-        mask=mask,
-        objective=objective,
-        lam=lam,
-        mode=mode,
-        map=map,
-        source=source,
-        gate=gate,
-        dilation=dilation,
-        squash=squash,
-        detach_target=detach_target,
-        region_from=region_from,
-        region_level=region_level,
-        scale=scale,
-        progress=progress,
-    )
-    return reduce(torch.stack(list(parts.values())).sum(0), reduction)
+    _check_stages(gradient_logits, coarse_logits, target)
+    how = _Objective(objective, lam, mode, progress, region_from, region_level)
+    recipe = LabelRecipe(map, source, gate, dilation, squash, detach_target)
+    dtype = working_dtype(gradient_logits[-1])
+    size = (target.shape[2], target.shape[3])
+    m = None if mask is None else mask.bool()
+    t = select(target, m, dtype)
+    z_all = [select(upsample(z.to(dtype), size), m, dtype) for z in gradient_logits]
+    if objective == "none":
+        return {f"stage{i}": reduce(zero(z), reduction) for i, z in enumerate(z_all, 1)}
+    stages = gated_maps([c.to(dtype) for c in coarse_logits], image, target, m, recipe)
+    pairs = enumerate(zip(z_all, stages, strict=True), 1)
+    return {f"stage{i}": reduce(scale * _value(z, s, t, m, how), reduction) for i, (z, s) in pairs}
 
 
 @full_precision

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from .checks import check_choice
 from .contract import Reduction, image_sum, pixel_count, prepare, probability, reduce, safe_ratio
-from .registry import choice, number, register
+from .knobs import choice, number
+from .registry import register
 
 Denominator = Literal["l1", "linear", "squared"]
 Empty = Literal["background", "published"]

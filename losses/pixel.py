@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .checks import check_choice, check_progress
 from .contract import Reduction, image_mean, prepare, probability, reduce, select
-from .registry import choice, number, register
+from .knobs import choice, number
+from .registry import register
 from .structure import boundary_region
 
 Objective = Literal["bce", "mae", "mse", "hybrid", "region_adaptive", "progressive", "none"]

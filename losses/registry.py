@@ -7,74 +7,36 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
-from typing import Literal, ParamSpec, get_args
+from typing import Literal, ParamSpec, TypeVar, get_args
 
+import torch
 from torch import Tensor
 
 from .contract import full_precision
+from .knobs import Knob, check_knob, nearest
 
-Kind = Literal["logits", "levels", "gradient"]
+Kind = Literal["logits", "map", "levels", "gradient", "db"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-LAWS = tuple(range(1, 11))
+Claim = Literal["convex", "mined", "pixel_mean"]
+CLAIMS: dict[Claim, int] = {"mined": 12, "convex": 13, "pixel_mean": 14}
+LAWS = (*range(1, 12), 16)
 CALL_TIME = ("mask", "reduction", "progress", "weight", "region")
 Input = Tensor | Sequence[Tensor]
+Parts = dict[str, Tensor]
 P = ParamSpec("P")
+R = TypeVar("R")
 
-__all__ = ["Kind", "Knob", "Spec", "choice", "flag", "integer", "names"]
-__all__ += ["number", "register", "spec", "unregister"]
+__all__ = ["Claim", "Kind", "Limit", "Spec", "names"]
+__all__ += ["register", "register_sum", "spec", "unregister"]
 
 
 @dataclass(frozen=True)
-class Knob:
-    """A keyword of a loss: its default and what it may be."""
+class Limit:
+    """Settings of a loss at which it is another one: ``same_as`` is called without knobs."""
 
-    kind: Literal["float", "int", "choice", "flag", "any"]
-    default: object = None
-    low: float = -math.inf
-    high: float = math.inf
-    choices: tuple[str, ...] = ()
-
-    def describe(self) -> str:
-        """Say in words what the knob may be."""
-        if self.kind == "flag":
-            return "True or False"
-        words = " or ".join(repr(c) for c in self.choices)
-        if self.kind in ("choice", "any"):
-            return words or "anything"
-        span = f"{self.kind} in [{self.low:g}, {self.high:g}]"
-        return f"{span} or {words}" if words else span
-
-    def accepts(self, value: object) -> bool:
-        """Say whether the knob may have this value."""
-        if self.kind == "any" or (isinstance(value, str) and value in self.choices):
-            return True
-        if self.kind == "flag":
-            return isinstance(value, bool)
-        types = (int,) if self.kind == "int" else (int, float)
-        if self.kind == "choice" or isinstance(value, bool) or not isinstance(value, types):
-            return False
-        return self.low <= value <= self.high
-
-
-def number(low: float = -math.inf, high: float = math.inf) -> Knob:
-    """Declare a float in [low, high]; a schedule may drive it."""
-    return Knob("float", low=low, high=high)
-
-
-def integer(low: int, high: int, *choices: str) -> Knob:
-    """Declare an integer in [low, high], or one of some words."""
-    return Knob("int", low=low, high=high, choices=choices)
-
-
-def choice(*choices: str) -> Knob:
-    """Declare one of some words."""
-    return Knob("choice", choices=choices)
-
-
-def flag() -> Knob:
-    """Declare True or False."""
-    return Knob("flag")
+    knobs: Mapping[str, object]
+    same_as: Callable[..., Tensor]
+    needs_positives: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,26 +45,33 @@ class Spec:
 
     ``laws`` are the numbers of the generic laws it keeps, ``breaks`` the others with the reason;
     ``bounds`` its least and greatest value; ``gradgrad`` whether second derivatives are checked.
-    ``truth`` tells what sigmoid(logits) should be, for losses that make their own label: a
-    function of the other inputs, the mask and those knobs it has.
+    ``claims`` are promises beyond the laws of all losses: "mined" (law 12: ratio 3), "convex" in
+    the logits (13), "pixel_mean" (14: a mean over pixels). ``limits`` are its known limit cases
+    (11). ``parts`` gives the weighted terms by name, for losses that are sums. ``truth`` tells
+    what sigmoid(logits) should be, for losses that make their own label: a function of the other
+    inputs, the mask and those knobs it has.
     """
 
     name: str
     kind: Kind
     fn: Callable[..., Tensor]
     knobs: Mapping[str, Knob]
-    breaks: Mapping[int, str]
-    cite: str
-    bounds: tuple[float, float]
-    gradgrad: bool
-    scheduled: bool
-    components: Callable[..., dict[str, Tensor]] | None
-    truth: Callable[..., list[Tensor]] | None
+    formula: str = ""
+    breaks: Mapping[int, str] = field(default_factory=dict)
+    claims: frozenset[Claim] = frozenset()
+    limits: tuple[Limit, ...] = ()
+    cite: str = ""
+    bounds: tuple[float, float] = (0.0, math.inf)
+    gradgrad: bool = False
+    scheduled: bool = False
+    parts: Callable[..., Parts] | None = None
+    truth: Callable[..., list[Tensor]] | None = None
     laws: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Fill ``laws`` with all that are not broken."""
-        object.__setattr__(self, "laws", frozenset(LAWS) - frozenset(self.breaks))
+        """Fill ``laws``: those of all losses, those claimed, without those broken."""
+        claimed = {CLAIMS[c] for c in self.claims} | ({15} if self.scheduled else set())
+        object.__setattr__(self, "laws", frozenset({*LAWS, *claimed} - set(self.breaks)))
 
     def __str__(self) -> str:
         return self.name
@@ -111,12 +80,7 @@ class Spec:
 _REGISTRY: dict[str, Spec] = {}
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    near = get_close_matches(word, known, n=1, cutoff=0.4)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _declared(name: str, fn: Callable[..., Tensor], given: Mapping[str, Knob]) -> dict[str, Knob]:
+def _declared(name: str, fn: Callable[..., object], given: Mapping[str, Knob]) -> dict[str, Knob]:
     """Join the knobs' ranges with the defaults that the signature has."""
     found = {
         key: parameter.default
@@ -140,31 +104,31 @@ def register(
     name: str | None = None,
     *,
     kind: Kind = "logits",
+    formula: str = "",
     knobs: Mapping[str, Knob] | None = None,
     breaks: Mapping[int, str] | None = None,
+    claims: Sequence[Claim] = (),
+    limits: Sequence[Limit] = (),
     cite: str = "",
     bounds: tuple[float, float] = (0.0, math.inf),
     gradgrad: bool = False,
-    components: Callable[..., dict[str, Tensor]] | None = None,
     truth: Callable[..., list[Tensor]] | None = None,
 ) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
     """Register a loss under its function's name or ``name``; it keeps all laws but ``breaks``.
 
     Keyword-only arguments other than mask, reduction, progress, weight and region are knobs;
-    ``knobs`` gives them ranges. The function comes back running with autocast off.
+    ``knobs`` gives them ranges. ``formula`` is one line of plain text, ``cite`` a key of
+    ``references.bib``; the rest is told at ``Spec``. The function comes back running with
+    autocast off.
 
     Raises:
         ValueError: a name taken, a kind unknown, a knob without default or out of its range.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind={kind!r} is unknown: expected one of {list(KINDS)}")
+    _check_kind(kind)
 
     def decorate(fn: Callable[P, Tensor]) -> Callable[P, Tensor]:
         key = name or str(getattr(fn, "__name__", ""))
-        old = _REGISTRY.get(key)
-        if old is not None and _origin(old.fn) != _origin(fn):
-            raise ValueError(f"a loss {key!r} is registered already, from {_origin(old.fn)}")
-        parameters = inspect.signature(fn).parameters
+        _check_free(key, fn)
         declared = _declared(key, fn, knobs or {})
         safe = full_precision(_guarded(key, fn, declared))
         _REGISTRY[key] = Spec(
@@ -172,12 +136,14 @@ def register(
             kind=kind,
             fn=safe,
             knobs=declared,
+            formula=formula,
             breaks=dict(breaks or {}),
+            claims=frozenset(claims),
+            limits=tuple(limits),
             cite=cite,
             bounds=bounds,
             gradgrad=gradgrad,
-            scheduled="progress" in parameters,
-            components=components,
+            scheduled="progress" in inspect.signature(fn).parameters,
             truth=truth,
         )
         return safe
@@ -185,20 +151,65 @@ def register(
     return decorate
 
 
-def check_knob(loss: str, key: str, knob: Knob, value: object) -> None:
-    """Raise ValueError, naming the range or the nearest choice, for a value out of range."""
-    if not knob.accepts(value):
-        hint = nearest(value, knob.choices) if isinstance(value, str) else ""
-        raise ValueError(
-            f"knob {key!r} of loss {loss!r} is {value!r}: expected {knob.describe()}{hint}"
+def register_sum(
+    name: str | None = None,
+    *,
+    kind: Kind = "logits",
+    formula: str = "",
+    knobs: Mapping[str, Knob] | None = None,
+    breaks: Mapping[int, str] | None = None,
+    limits: Sequence[Limit] = (),
+    cite: str = "",
+    bounds: tuple[float, float] = (0.0, math.inf),
+    truth: Callable[..., list[Tensor]] | None = None,
+) -> Callable[[Callable[P, Parts]], Callable[P, Tensor]]:
+    """Register a loss from a function that returns its weighted terms by name.
+
+    The loss is their sum; ``Loss.components`` gives the terms. All else as in ``register``.
+    """
+
+    def decorate(fn: Callable[P, Parts]) -> Callable[P, Tensor]:
+        @functools.wraps(fn)
+        def total(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+            return functools.reduce(torch.add, fn(*args, **kwargs).values())
+
+        total.__annotations__ = {**fn.__annotations__, "return": Tensor}
+        enter = register(
+            name,
+            kind=kind,
+            formula=formula,
+            knobs=knobs,
+            breaks=breaks,
+            limits=limits,
+            cite=cite,
+            bounds=bounds,
+            truth=truth,
         )
+        safe = enter(total)
+        key = name or str(getattr(fn, "__name__", ""))
+        parts = full_precision(_guarded(key, fn, _REGISTRY[key].knobs))
+        _REGISTRY[key] = replace(_REGISTRY[key], parts=parts)
+        return safe
+
+    return decorate
 
 
-def _guarded(name: str, fn: Callable[P, Tensor], knobs: Mapping[str, Knob]) -> Callable[P, Tensor]:
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r} is unknown: expected one of {list(KINDS)}")
+
+
+def _check_free(key: str, fn: Callable[..., object]) -> None:
+    old = _REGISTRY.get(key)
+    if old is not None and _origin(old.fn) != _origin(fn):
+        raise ValueError(f"a loss {key!r} is registered already, from {_origin(old.fn)}")
+
+
+def _guarded(name: str, fn: Callable[P, R], knobs: Mapping[str, Knob]) -> Callable[P, R]:
     """Check the knobs of a direct call as ``build`` checks its own."""
 
     @functools.wraps(fn)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         for key, value in kwargs.items():
             if key in knobs:
                 check_knob(name, key, knobs[key], value)
@@ -207,7 +218,7 @@ def _guarded(name: str, fn: Callable[P, Tensor], knobs: Mapping[str, Knob]) -> C
     return guarded
 
 
-def _origin(fn: Callable[..., Tensor]) -> str:
+def _origin(fn: Callable[..., object]) -> str:
     return f"{getattr(fn, '__module__', '?')}.{getattr(fn, '__qualname__', '?')}"
 
 
@@ -218,8 +229,8 @@ def unregister(name: str) -> None:
 
 def names(kind: Kind | None = None) -> list[str]:
     """Names of the registered losses, of one kind or of all, sorted."""
-    if kind is not None and kind not in KINDS:
-        raise ValueError(f"kind={kind!r} is unknown: expected one of {list(KINDS)}")
+    if kind is not None:
+        _check_kind(kind)
     return sorted(n for n, s in _REGISTRY.items() if kind in (None, s.kind))
 
 

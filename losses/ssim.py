@@ -11,7 +11,8 @@ from torch import Tensor
 
 from .checks import check_choice
 from .contract import Reduction, image_mean, prepare, probability, reduce
-from .registry import choice, register
+from .knobs import choice
+from .registry import register
 
 SIDE, SIGMA = 11, 1.5
 C1, C2 = 0.01**2, 0.03**2

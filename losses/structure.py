@@ -20,7 +20,8 @@ from .contract import (
     safe_ratio,
     select,
 )
-from .registry import choice, integer, number, register
+from .knobs import choice, integer, number
+from .registry import register_sum
 
 Border = Literal["zero", "exclude"]
 Window = int | Literal["relative"]
@@ -208,7 +209,7 @@ def weighted_iou(
     return reduce(_weighted_iou(b.logits, b.target, w, overlap, smooth, empty), reduction)
 
 
-@register(
+@register_sum(
     cite="wei2020f3net",
     knobs={
         "gamma": number(0, 1e3),
@@ -231,7 +232,7 @@ def structure(
     empty: Empty = "published",
     weight: Tensor | None = None,
     reduction: Reduction = "mean",
-) -> Tensor:
+) -> dict[str, Tensor]:
     r"""Boundary-weighted bce plus boundary-weighted soft IoU (F3Net, AAAI 2020, eq. 2-5).
 
     .. math:: S(w l)/S(w) + 1 - (S(w p t) + 1) / (S(w (p + t)) - S(w p t) + 1)
@@ -246,4 +247,7 @@ def structure(
         weight = boundary_weight(b.target, gamma=gamma, window=window, border=border, mask=b.mask)
     w = _weights(weight, b.mask, b.target)
     iou = _weighted_iou(b.logits, b.target, w, overlap, 1.0, empty)
-    return reduce(_weighted_bce(b.logits, b.target, w) + iou, reduction)
+    return {
+        "bce": reduce(_weighted_bce(b.logits, b.target, w), reduction),
+        "iou": reduce(iou, reduction),
+    }

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import losses
-from losses.cases import Case, Subject, make_case
 from losses.laws import BY_NUMBER, Law
+from losses.laws.cases import Case, Subject, make_case
 
 VALUE_CASES, GRADCHECK_CASES, VARIANT_CASES = 200, 20, 20
 # One op thread: the maps are tiny, and threads cost more than they bring.

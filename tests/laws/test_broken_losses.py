@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losses import laws
-from losses.cases import plain
 from losses.contract import image_mean, prepare, probability, reduce
+from losses.laws.cases import plain
 
 Fn = Callable[..., Tensor]
 

@@ -46,8 +46,8 @@ def test_unknown_names_offer_the_nearest() -> None:
         losses.build("structure", gama=1.0)
     with pytest.raises(ValueError, match="did you mean 'laplacian'"):
         losses.build("gradient_supervision", map="laplacien")
-    with pytest.raises(ValueError, match="kind='map' is unknown"):
-        losses.names("map")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="kind='maps' is unknown"):
+        losses.names("maps")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

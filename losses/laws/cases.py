@@ -10,9 +10,9 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from .bound import Loss
-from .contract import Reduction
-from .registry import Kind, Spec
+from ..bound import Loss
+from ..contract import Reduction
+from ..registry import Kind, Spec
 
 TargetKind = Literal["binary", "soft", "empty", "full", "one_pixel"]
 MaskKind = Literal["none", "all", "some", "one_empty"]
