@@ -23,7 +23,7 @@ from .knobs import choice, number
 from .overlap import DENOMINATORS, EMPTY, Denominator, Empty, overlap_sums
 from .pixel import bce_map, mae_map, mse_map, zero
 from .registry import register_sum
-from .ssim import TargetStatistics, masked_probability, ssim_value, target_statistics
+from .ssim import TargetStatistics, ssim_value, target_statistics
 from .structure import boundary_weight
 from .structure import structure as structure_loss
 
@@ -66,14 +66,14 @@ def enter_levels(
 
 def _iou(b: Batch, form: Denominator, empty: Empty, how: IouReduction) -> Tensor:
     """IoU without smoothing; "sum" counts it once for each image of the batch."""
-    area, miss = overlap_sums(b.logits, b.target, b.mask, form, empty)
+    area, miss = overlap_sums(b, form, empty)
     value = safe_ratio(miss, (area + miss) / 2)
     return value * b.logits.shape[0] if how == "sum" else value
 
 
 def _ssim(b: Batch, stats: TargetStatistics | None) -> Tensor:
     known = stats or target_statistics(b.target, b.mask)
-    return ssim_value(masked_probability(b.logits, b.mask), b.target, b.mask, known)
+    return ssim_value(b, known)
 
 
 def _threshold(b: Batch) -> Tensor:

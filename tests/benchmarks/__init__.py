@@ -1,0 +1,1 @@
+"""Speed and memory of the losses: ``python -m tests.benchmarks`` from the project's root."""
