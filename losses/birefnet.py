@@ -6,12 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from .boundary import boundary_weight
 from .checks import check_choice, check_levels, check_logits, check_target
+from .contour import contour_value
 from .contract import (
     Batch,
     Reduction,
+    full_precision,
     image_mean,
     reduce,
     safe_ratio,
@@ -21,27 +25,17 @@ from .contract import (
 )
 from .knobs import choice, number
 from .overlap import DENOMINATORS, EMPTY, Denominator, Empty, overlap_sums
+from .patches import patch_value, published_patch
 from .pixel import bce_map, mae_map, mse_map, zero
 from .registry import register_sum
-from .ssim import TargetStatistics, ssim_value, target_statistics
-from .structure import boundary_weight
+from .slopes import probability
+from .ssim import ssim_value, target_statistics
 from .structure import structure as structure_loss
 
 IouReduction = Literal["mean", "sum"]
-RELEASED: dict[str, dict[str, object]] = {
-    "DIS": {"bce": 30.0, "iou": 0.5, "ssim": 10.0, "mae": 0.0},
-    "COD": {"bce": 30.0, "iou": 0.5, "ssim": 10.0, "mae": 0.0},
-    "HRSOD": {"bce": 30.0, "iou": 0.5, "ssim": 10.0, "mae": 0.0},
-    "General": {"bce": 30.0, "iou": 0.5, "ssim": 10.0, "mae": 100.0},
-    "Matting": {"bce": 30.0, "iou": 0.0, "ssim": 10.0, "mae": 100.0},
-}
-AS_RELEASED: dict[str, object] = {
-    "iou_reduction": "sum",
-    "denominator": "linear",
-    "empty": "published",
-}
+Terms = Literal["repaired", "as_published"]
 
-__all__ = ["AS_RELEASED", "RELEASED", "IouReduction", "birefnet_pixel", "enter_levels"]
+__all__ = ["IouReduction", "Terms", "birefnet_pixel", "class_ce", "enter_levels"]
 
 
 def enter_levels(
@@ -64,6 +58,28 @@ def enter_levels(
     return maps, select(target, valid, working_dtype(levels[-1])), valid
 
 
+@full_precision
+def class_ce(
+    class_logits: Sequence[Tensor], label: Tensor, *, reduction: Reduction = "mean"
+) -> Tensor:
+    r"""Cross entropy of the auxiliary classification, summed over its heads (BiRefNet: x 5).
+
+    class_logits: list of (B, K) raw scores; label (B,) of class numbers. Range [0, inf).
+
+    Raises:
+        ValueError: no head, or shapes that do not fit.
+    """
+    if not class_logits or any(z.dim() != 2 or z.shape[0] != label.shape[0] for z in class_logits):
+        seen = [tuple(z.shape) for z in class_logits]
+        raise ValueError(
+            f"class_logits has shapes {seen}, label {tuple(label.shape)}: expected (B, K) and (B,)"
+        )
+    values = [
+        F.cross_entropy(z.to(working_dtype(z)), label, reduction="none") for z in class_logits
+    ]
+    return reduce(torch.stack(values).sum(0), reduction)
+
+
 def _iou(b: Batch, form: Denominator, empty: Empty, how: IouReduction) -> Tensor:
     """IoU without smoothing; "sum" counts it once for each image of the batch."""
     area, miss = overlap_sums(b, form, empty)
@@ -71,28 +87,38 @@ def _iou(b: Batch, form: Denominator, empty: Empty, how: IouReduction) -> Tensor
     return value * b.logits.shape[0] if how == "sum" else value
 
 
-def _ssim(b: Batch, stats: TargetStatistics | None) -> Tensor:
-    known = stats or target_statistics(b.target, b.mask)
-    return ssim_value(b, known)
-
-
 def _threshold(b: Batch) -> Tensor:
     p = torch.sigmoid(b.logits)
     return image_mean(1 - p.square() - (p - 1).square(), b.mask)
 
 
+def _structure(b: Batch, edges: Tensor | None, terms: Terms) -> Tensor:
+    """F3Net's structure loss; BiRefNet's code hands it probabilities for logits."""
+    z = b.logits if terms == "repaired" else select(probability(b.logits), b.mask, b.logits.dtype)
+    return structure_loss(z, b.target, mask=b.mask, weight=edges, reduction="none")
+
+
+def _patch(b: Batch, form: Denominator, empty: Empty, terms: Terms) -> Tensor:
+    if terms == "as_published":
+        return published_patch(b)
+    return patch_value(b, 64, 0.0, form, empty)
+
+
 _NEIGHBOURS = "a sum with ssim, which breaks it"
 _LAMBDA = number(0, 1e6)
+TERMS = ("bce", "iou", "ssim", "mae", "mse", "structure", "threshold", "patch_iou", "contour")
 
 
 @register_sum(
     kind="levels",
+    formula="sum over levels of 30 bce + .5 iou + 10 ssim (DIS5K; other terms have weight 0)",
     cite="zheng2024birefnet",
     knobs={
-        **dict.fromkeys(("bce", "iou", "ssim", "mae", "mse", "structure", "threshold"), _LAMBDA),
+        **dict.fromkeys(TERMS, _LAMBDA),
         "iou_reduction": choice("mean", "sum"),
         "denominator": choice(*DENOMINATORS),
         "empty": choice(*EMPTY),
+        "terms": choice("repaired", "as_published"),
     },
     breaks={5: _NEIGHBOURS, 6: _NEIGHBOURS},
 )
@@ -108,18 +134,23 @@ def birefnet_pixel(
     mse: float = 0.0,
     structure: float = 0.0,
     threshold: float = 0.0,
+    patch_iou: float = 0.0,
+    contour: float = 0.0,
     iou_reduction: IouReduction = "mean",
     denominator: Denominator = "l1",
     empty: Empty = "background",
+    terms: Terms = "repaired",
     reduction: Reduction = "mean",
 ) -> dict[str, Tensor]:
     r"""BiRefNet's pixel loss (Zheng et al., CAAI AIR 2024; weights as released for DIS).
 
     Every level's logits are upsampled (bilinear, corners aligned) to the target's size; each
     term with its weight is added over the levels. iou has no smoothing. The released iou sums
-    over the batch, in the product form and without a rule for empty targets: that is
-    ``birefnet_pixel(..., **AS_RELEASED)``, and ``RELEASED`` has the weights by task.
-    threshold is 1 - p^2 - (p - 1)^2, structure the F3Net loss with sigmoid applied once.
+    over the batch, in the product form and without a rule for empty targets, and has defects in
+    terms of weight 0 (``terms`` "as_published": structure takes sigmoid twice, patch_iou sees one
+    patch, contour leans to one side): all that is ``AS_RELEASED``; ``RELEASED`` has the weights
+    by task and ``fine_tuning`` their schedule. threshold is 1 - p^2 - (p - 1)^2; patch_iou has
+    windows of 64 px and no smoothing, contour a length weight of 10.
 
     levels: list of (B,1,h,w), coarse to fine; target (B,1,H,W). Range [0, inf), 0 iff p = t for
     a binary target. A coarse level may hold NaN only where all it is spread to is ignored.
@@ -129,22 +160,23 @@ def birefnet_pixel(
     """
     check_choice("iou_reduction", iou_reduction, ("mean", "sum"))
     maps, t, m = enter_levels(levels, target, mask)
+    asymmetric = terms == "as_published"
     stats = target_statistics(t, m) if ssim else None
     edges = boundary_weight(t, mask=m) if structure else None
-    terms: dict[str, tuple[float, Callable[[Batch], Tensor]]] = {
+    check_choice("terms", terms, ("repaired", "as_published"))
+    known: dict[str, tuple[float, Callable[[Batch], Tensor]]] = {
         "bce": (bce, lambda b: image_mean(bce_map(b.logits, b.target), m)),
         "iou": (iou, lambda b: _iou(b, denominator, empty, iou_reduction)),
-        "ssim": (ssim, lambda b: _ssim(b, stats)),
+        "ssim": (ssim, lambda b: ssim_value(b, stats or target_statistics(t, m))),
         "mae": (mae, lambda b: image_mean(mae_map(b.logits, b.target), m)),
         "mse": (mse, lambda b: image_mean(mse_map(b.logits, b.target), m)),
-        "structure": (
-            structure,
-            lambda b: structure_loss(b.logits, b.target, mask=m, weight=edges, reduction="none"),
-        ),
+        "structure": (structure, lambda b: _structure(b, edges, terms)),
         "threshold": (threshold, _threshold),
+        "patch_iou": (patch_iou, lambda b: _patch(b, denominator, empty, terms)),
+        "contour": (contour, lambda b: contour_value(b, 10.0, as_published=asymmetric)),
     }
     found: dict[str, Tensor] = {}
-    for name, (weight, term) in terms.items():
+    for name, (weight, term) in known.items():
         if weight:
             values = [term(Batch(z, t, m)) for z in maps]
             found[name] = reduce(weight * torch.stack(values).sum(0), reduction)

@@ -49,20 +49,25 @@ def _check_float(name: str, x: Tensor) -> None:
         raise ValueError(f"{name} has dtype {x.dtype}, expected a floating one; {name}{fix}?")
 
 
-def check_target(target: Tensor, mask: Tensor | None) -> None:
+def check_target(
+    target: Tensor, mask: Tensor | None, names: tuple[str, str] = ("target", "mask")
+) -> None:
     """Raise ValueError unless target and mask are (B,1,H,W) maps of one shape and device."""
-    _check_map("target", target)
-    _check_float("target", target)
+    of_target, of_mask = names
+    _check_map(of_target, target)
+    _check_float(of_target, target)
     if mask is None:
         return
-    _check_map("mask", mask)
+    _check_map(of_mask, mask)
     if mask.shape != target.shape:
         raise ValueError(
-            f"mask has shape {tuple(mask.shape)}, target has {tuple(target.shape)}: "
-            "expected equal; interpolate the mask (nearest)?"
+            f"{of_mask} has shape {tuple(mask.shape)}, {of_target} has {tuple(target.shape)}: "
+            f"expected equal; interpolate the {of_mask} (nearest)?"
         )
     if mask.device != target.device:
-        raise ValueError(f"mask is on {mask.device}, target on {target.device}: .to() one?")
+        raise ValueError(
+            f"{of_mask} is on {mask.device}, {of_target} on {target.device}: .to() one?"
+        )
 
 
 def check_levels(name: str, levels: object, fix: str = "the model gave no level") -> None:

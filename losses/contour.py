@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .contract import Batch, Reduction, image_mean, prepare, probability, reduce, safe_ratio
+from .contract import Batch, Reduction, image_mean, prepare, reduce, safe_ratio
 from .knobs import flag, number
 from .registry import register
+from .slopes import probability
 
 _LENGTH = "the contour's length is a cost of its own, also where the contour is right"
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .checks import check_batch, check_choice, check_logits, check_progress, check_target
 
 Reduction = Literal["none", "mean", "sum"]
+Level = Literal["image", "batch"]
+LEVELS = ("image", "batch")
 P = ParamSpec("P")
 R = TypeVar("R")
 
 __all__ = [
+    "LEVELS",
     "Batch",
+    "Level",
     "Reduction",
     "check_batch",
     "check_choice",
@@ -27,11 +30,11 @@ __all__ = [
     "full_precision",
     "image_mean",
     "image_sum",
+    "over",
+    "pooled",
     "prepare",
-    "probability",
     "reduce",
     "upsample",
-    "with_slope",
 ]
 
 
@@ -65,74 +68,31 @@ def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
-def prepare(logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Batch:
+def prepare(
+    logits: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    names: tuple[str, str, str] = ("logits", "target", "mask"),
+) -> Batch:
     """Check shapes and dtypes, cast to float32 at least, select the pixels that count.
 
     Shapes: all (B,1,H,W). Selection happens before any arithmetic, so NaN or Inf at ignored
-    pixels reach neither value nor gradient.
+    pixels reach neither value nor gradient. ``names`` is what errors call the three.
 
     Raises:
         ValueError: a shape, dtype or device that does not fit, with the likely fix.
     """
-    check_target(target, mask)
-    check_logits(logits, target)
+    what, of, by = names
+    check_target(target, mask, (of, by))
+    check_logits(logits, target, what)
     if logits.shape != target.shape:
         raise ValueError(
-            f"logits has shape {tuple(logits.shape)}, target has {tuple(target.shape)}: expected "
-            "equal; interpolate the logits to the target's size?"
+            f"{what} has shape {tuple(logits.shape)}, {of} has {tuple(target.shape)}: expected "
+            f"equal; interpolate the {what} to the {of}'s size?"
         )
     dtype = working_dtype(logits)
     valid = None if mask is None else mask.bool()
     return Batch(select(logits, valid, dtype), select(target, valid, dtype), valid)
-
-
-class _Probability(torch.autograd.Function):
-    """sigmoid whose backward is made again from the logits, which are kept anyway."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor) -> Tensor:
-        ctx.save_for_backward(z)
-        return torch.sigmoid(z)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (z,) = ctx.saved_tensors
-        return grad * (torch.sigmoid(z) * torch.sigmoid(-z))
-
-
-def probability(z: Tensor) -> Tensor:
-    """sigmoid(z) whose gradient does not vanish for large positive z.
-
-    The usual backward y (1 - y) is 0 in float32 from z = 17 on, because y rounds to 1. Here it
-    is sigmoid(z) sigmoid(-z), exact on both sides, and nothing is kept but z.
-    """
-    p: Tensor = _Probability.apply(z)  # type: ignore[no-untyped-call]
-    return p
-
-
-class _WithSlope(torch.autograd.Function):
-    """A value whose derivative is known already."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, value: Tensor, slope: Tensor) -> Tensor:  # noqa: ARG004
-        ctx.save_for_backward(slope)
-        return value.clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (slope,) = ctx.saved_tensors
-        return grad.view(-1, 1, 1, 1) * slope, None, None
-
-
-def with_slope(z: Tensor, value: Tensor, slope: Tensor) -> Tensor:
-    """Join values (B,) made without autograd to their derivative by z, ``slope`` (B,1,H,W).
-
-    For losses whose derivative by hand is cheaper than autograd's and keeps one map alone.
-    Differentiable once.
-    """
-    joined: Tensor = _WithSlope.apply(z, value, slope)  # type: ignore[no-untyped-call]
-    return joined
 
 
 def image_sum(x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -161,6 +121,20 @@ def safe_ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     ok = denominator != 0
     top = torch.where(ok, numerator, torch.zeros_like(numerator))
     return top / torch.where(ok, denominator, torch.ones_like(denominator))
+
+
+def over(level: Level, sums: Tensor) -> Tensor:
+    """Sums per image (B,), or for "batch" their total, once for each image."""
+    check_choice("level", level, LEVELS)
+    return sums if level == "image" else sums.sum().expand_as(sums)
+
+
+def pooled(value: Tensor, b: Batch, level: Level) -> Tensor:
+    """Means per image (B,), or for "batch" the mean over all valid pixels, once for each image."""
+    if level == "image":
+        return value
+    count = pixel_count(b.logits, b.mask)
+    return safe_ratio(over(level, value * count), over(level, count))
 
 
 def reduce(values: Tensor, reduction: Reduction = "mean") -> Tensor:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .boundary import boundary_region
 from .checks import check_choice, check_levels, check_logits, check_target
 from .contract import (
     Reduction,
@@ -49,7 +50,6 @@ from .pixel import (
     zero,
 )
 from .registry import register_sum
-from .structure import boundary_region
 
 Region = Literal["quantile", "threshold", "soft"]
 REGIONS: tuple[Region, ...] = ("quantile", "threshold", "soft")
@@ -124,6 +124,7 @@ def _check_stages(predicted: Sequence[Tensor], coarse: Sequence[Tensor], target:
 
 @register_sum(
     kind="gradient",
+    formula="scale sum over stages of objective(z, label), label = squash(laplacian(image) gate)",
     cite="zheng2024birefnet",
     knobs={
         "objective": choice(*OBJECTIVES),

@@ -14,11 +14,11 @@ from .contract import (
     prepare,
     reduce,
     safe_ratio,
-    with_slope,
 )
 from .knobs import number
 from .pixel import bce, bce_map
 from .registry import Limit, register
+from .slopes import with_slope
 
 _SHIFTED = "weights of the two classes differ: the minimum for a soft target is not at p = t"
 

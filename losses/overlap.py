@@ -9,26 +9,27 @@ from torch import Tensor
 
 from .checks import check_choice
 from .contract import (
+    LEVELS,
     Batch,
+    Level,
     Reduction,
     image_mean,
     image_sum,
+    over,
     pixel_count,
     prepare,
-    probability,
     reduce,
     safe_ratio,
 )
 from .knobs import Knob, choice, number
 from .pixel import bce, bce_map
 from .registry import Limit, register, register_sum
+from .slopes import probability
 
 Denominator = Literal["l1", "linear", "squared"]
 Empty = Literal["background", "published"]
-Level = Literal["image", "batch"]
 DENOMINATORS = ("l1", "linear", "squared")
 EMPTY = ("background", "published")
-LEVELS = ("image", "batch")
 KNOBS: dict[str, Knob] = {
     "smooth": number(0, 1e6),
     "denominator": choice(*DENOMINATORS),
@@ -36,14 +37,7 @@ KNOBS: dict[str, Knob] = {
 }
 LEVEL_KNOBS = {**KNOBS, "level": choice(*LEVELS)}
 
-__all__ = ["DENOMINATORS", "EMPTY", "LEVELS", "Denominator", "Empty", "Level", "dice", "dice_bce"]
-__all__ += ["iou", "tversky"]
-
-
-def over(level: Level, sums: Tensor) -> Tensor:
-    """Sums per image (B,), or for "batch" their total, once for each image."""
-    check_choice("level", level, LEVELS)
-    return sums if level == "image" else sums.sum().expand_as(sums)
+__all__ = ["DENOMINATORS", "EMPTY", "Denominator", "Empty", "dice", "dice_bce", "iou", "tversky"]
 
 
 def _sums(p: Tensor, t: Tensor, m: Tensor | None, form: Denominator) -> tuple[Tensor, ...]:

@@ -7,10 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import check_choice
-from .contract import Batch, Reduction, image_sum, prepare, probability, reduce, safe_ratio, select
+from .contract import Batch, Reduction, image_sum, prepare, reduce, safe_ratio, select
 from .knobs import flag, integer
 from .overlap import DENOMINATORS, EMPTY, KNOBS, Denominator, Empty
 from .registry import register
+from .slopes import probability
 
 __all__ = ["patch_iou"]
 

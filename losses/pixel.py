@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .boundary import boundary_region
 from .checks import check_choice, check_progress
-from .contract import Reduction, image_mean, prepare, probability, reduce, select
+from .contract import Reduction, image_mean, prepare, reduce, select
 from .knobs import choice, number
-from .registry import register
-from .structure import boundary_region
+from .registry import Limit, register
+from .slopes import probability
 
 Objective = Literal["bce", "mae", "mse", "hybrid", "region_adaptive", "progressive", "none"]
 OBJECTIVES = ("bce", "mae", "mse", "hybrid", "region_adaptive", "progressive", "none")
@@ -52,7 +53,12 @@ def progressive_weights(progress: float | None, mode: Mode) -> tuple[float, floa
     return (1.0, 1 - w) if mode == "reverse_add" else (w, 1 - w)
 
 
-@register(bounds=(0.0, float("inf")), gradgrad=True)
+@register(
+    formula="S(m (log(1 + e^z) - t z)) / S(m)",
+    claims=("convex", "pixel_mean"),
+    cite="good1952rational",
+    gradgrad=True,
+)
 def bce(
     logits: Tensor, target: Tensor, *, mask: Tensor | None = None, reduction: Reduction = "mean"
 ) -> Tensor:
@@ -67,7 +73,12 @@ def bce(
     return reduce(image_mean(bce_map(b.logits, b.target), b.mask), reduction)
 
 
-@register(bounds=(0.0, 1.0))
+@register(
+    formula="S(m |p - t|) / S(m)",
+    claims=("pixel_mean",),
+    cite="chen2018r3net",
+    bounds=(0.0, 1.0),
+)
 def mae(
     logits: Tensor, target: Tensor, *, mask: Tensor | None = None, reduction: Reduction = "mean"
 ) -> Tensor:
@@ -79,7 +90,13 @@ def mae(
     return reduce(image_mean(mae_map(b.logits, b.target), b.mask), reduction)
 
 
-@register(bounds=(0.0, 1.0), gradgrad=True)
+@register(
+    formula="S(m (p - t)^2) / S(m)",
+    claims=("pixel_mean",),
+    cite="brier1950verification",
+    bounds=(0.0, 1.0),
+    gradgrad=True,
+)
 def mse(
     logits: Tensor, target: Tensor, *, mask: Tensor | None = None, reduction: Reduction = "mean"
 ) -> Tensor:
@@ -91,7 +108,13 @@ def mse(
     return reduce(image_mean(mse_map(b.logits, b.target), b.mask), reduction)
 
 
-@register(knobs={"lam": number(0, 1)})
+@register(
+    formula="lam bce + (1 - lam) mae",
+    knobs={"lam": number(0, 1)},
+    claims=("pixel_mean",),
+    limits=(Limit({"lam": 1.0}, bce), Limit({"lam": 0.0}, mae)),
+    cite="zheng2024birefnet",
+)
 def hybrid(
     logits: Tensor,
     target: Tensor,
@@ -114,7 +137,10 @@ def regional_map(z: Tensor, t: Tensor, region: Tensor) -> Tensor:
     return region * bce_map(z, t) + (1 - region) * mae_map(z, t)
 
 
-@register()
+@register(
+    formula="S(m (R bce + (1 - R) mae)) / S(m), R = |box(t) - t| over its maximum",
+    cite="zheng2024birefnet",
+)
 def region_adaptive(
     logits: Tensor,
     target: Tensor,
@@ -144,7 +170,12 @@ def region_adaptive(
     return reduce(image_mean(regional_map(b.logits, b.target, r), b.mask), reduction)
 
 
-@register(knobs={"mode": choice(*MODES)})
+@register(
+    formula="bce + w mae, w from 0 to 1 over the second half of training",
+    knobs={"mode": choice(*MODES)},
+    claims=("pixel_mean",),
+    cite="zheng2024birefnet",
+)
 def progressive(
     logits: Tensor,
     target: Tensor,

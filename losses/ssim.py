@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from .checks import check_choice
-from .contract import Batch, Reduction, image_mean, pixel_count, prepare, reduce, with_slope
+from .contract import Batch, Reduction, image_mean, pixel_count, prepare, reduce
 from .knobs import choice
 from .registry import register
+from .slopes import with_slope
 
 SIDE, SIGMA = 11, 1.5
 RADIUS = SIDE // 2

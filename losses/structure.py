@@ -1,142 +1,37 @@
-"""Boundary weights from box means of the target, and the losses weighted by them (F3Net)."""
+"""Weighted BCE, weighted IoU and their sum, the structure loss of F3Net."""
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_choice, check_target
+from .boundary import Border, Window, boundary_weight
+from .checks import check_choice
 from .contract import (
+    Batch,
     Reduction,
     full_precision,
+    image_mean,
     image_sum,
+    pooled,
     prepare,
-    probability,
     reduce,
     safe_ratio,
     select,
 )
 from .knobs import choice, integer, number
-from .registry import register_sum
+from .registry import Limit, register_sum
+from .slopes import probability
 
-Border = Literal["zero", "exclude"]
-Window = int | Literal["relative"]
 Overlap = Literal["product", "l1"]
 Empty = Literal["background", "published"]
+Weighting = Literal["mean", "as_published", "paper"]
+WEIGHTINGS = ("mean", "as_published", "paper")
 
-__all__ = ["boundary_region", "boundary_weight", "structure", "weighted_bce", "weighted_iou"]
-
-
-def _side(window: Window, size: tuple[int, int]) -> int:
-    """Odd window side; "relative" is 31 at 352 px, of sqrt(H W), to the nearest odd number."""
-    if window == "relative":
-        return 2 * math.floor(31 * math.sqrt(size[0] * size[1]) / 352 / 2) + 1
-    if not isinstance(window, int) or isinstance(window, bool) or window < 1 or window % 2 == 0:
-        raise ValueError(f"window={window!r}: expected an odd integer >= 1 or 'relative'")
-    return window
-
-
-def _window_sum(x: Tensor, side: int, dim: int) -> Tensor:
-    """Sums of ``side`` neighbours along ``dim``, side - 1 places fewer, by sums that double."""
-    if side == 1:
-        return x
-    half = _window_sum(x, side // 2, dim)
-    keep = x.shape[dim] - side + 1
-    total = half.narrow(dim, 0, keep) + half.narrow(dim, side // 2, keep)
-    return total + x.narrow(dim, side - 1, keep) if side % 2 else total
-
-
-def box_sum(x: Tensor, side: int) -> Tensor:
-    """Sum over side x side windows with zeros outside.
-
-    By windows that double: no difference of large sums, so it is as exact as adding each window
-    up, the same on every run and device, and on CPUs 40 times as fast as pooling at 31 px.
-    """
-    if side == 1:
-        return x
-    r = side // 2
-    rows = _window_sum(F.pad(x, (r, r)), side, -1)
-    return _window_sum(F.pad(rows, (0, 0, r, r)), side, -2)
-
-
-def _window_size(like: Tensor, side: int) -> Tensor:
-    """Number of pixels inside the image in the window at each place, (1,1,H,W)."""
-    radius = side // 2
-
-    def along(n: int) -> Tensor:
-        at = torch.arange(n, device=like.device)
-        return (at + radius).clamp(max=n - 1) - (at - radius).clamp(min=0) + 1
-
-    return (along(like.shape[2])[:, None] * along(like.shape[3])).to(like.dtype)[None, None]
-
-
-def box_mean(t: Tensor, side: int, *, border: Border, mask: Tensor | None) -> Tensor:
-    """Mean over side x side windows; ignored pixels are left out, padding if "exclude"."""
-    inside = _window_size(t, side)
-    total = inside if border == "exclude" else torch.full_like(inside, float(side * side))
-    if mask is None:
-        return box_sum(t, side) / total
-    ignored = inside - box_sum(mask.to(t.dtype), side)
-    return box_sum(t, side) / (total - ignored).clamp(min=1)
-
-
-def _contrast(t: Tensor, window: Window, border: Border, mask: Tensor | None) -> Tensor:
-    """|box(t) - t|, in [0, 1], of a target whose ignored pixels are 0."""
-    check_choice("border", border, ("zero", "exclude"))
-    side = _side(window, (t.shape[2], t.shape[3]))
-    return (box_mean(t, side, border=border, mask=mask) - t).abs()
-
-
-def _enter(target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    check_target(target, mask)
-    valid = None if mask is None else mask.bool()
-    dtype = torch.float64 if target.dtype == torch.float64 else torch.float32
-    return select(target, valid, dtype), valid
-
-
-@full_precision
-def boundary_weight(
-    target: Tensor,
-    *,
-    gamma: float = 5.0,
-    window: Window = 31,
-    border: Border = "zero",
-    mask: Tensor | None = None,
-) -> Tensor:
-    r"""Weight that is high near the boundary of the target (F3Net, AAAI 2020, eq. 3).
-
-    .. math:: w = 1 + \gamma \, |\mathrm{box}_k(t) - t|
-
-    ``border`` "zero" counts padding in the mean as published (a full mask then weighs 4.668 in
-    its corners), "exclude" leaves it out. ``window`` k is odd, or "relative": 31 at 352 px and
-    in proportion. Ignored pixels are left out of the means and weigh 1.
-    Shapes (B,1,H,W) -> (B,1,H,W), in [1, 1 + gamma]. It depends on the target alone: compute it
-    once per batch and hand it to every loss that takes ``weight``.
-
-    Raises:
-        ValueError: a bad shape or dtype, an even window, a negative gamma.
-    """
-    if gamma < 0:
-        raise ValueError(f"gamma={gamma!r}: expected >= 0")
-    t, valid = _enter(target, mask)
-    return 1 + gamma * select(_contrast(t, window, border, valid), valid, t.dtype)
-
-
-@full_precision
-def boundary_region(target: Tensor, *, window: Window = 31, mask: Tensor | None = None) -> Tensor:
-    """|box(t) - t| over its greatest value in each image: 1 at the boundary, 0 far from it.
-
-    Shapes (B,1,H,W) -> (B,1,H,W), in [0, 1]; 0 everywhere in an image without a boundary.
-    Padding and ignored pixels are left out of the means.
-    """
-    t, valid = _enter(target, mask)
-    contrast = select(_contrast(t, window, "exclude", valid), valid, t.dtype)
-    peak = contrast.amax(dim=(2, 3), keepdim=True)
-    return safe_ratio(contrast, torch.where(peak > 1e-6, peak, torch.zeros_like(peak)))
+__all__ = ["structure", "weighted_bce", "weighted_iou"]
 
 
 def weights_like(weight: Tensor, mask: Tensor | None, like: Tensor) -> Tensor:
@@ -217,7 +112,37 @@ def weighted_iou(
     return reduce(weighted_iou_value(b.logits, b.target, w, overlap, smooth, empty), reduction)
 
 
+def _bce_and_iou(
+    logits: Tensor, target: Tensor, *, mask: Tensor | None, reduction: Reduction
+) -> Tensor:
+    """Structure without weights: bce plus IoU of the product form."""
+    flat = torch.ones_like(target)
+    iou = weighted_iou(
+        logits,
+        target,
+        weight=flat,
+        mask=mask,
+        overlap="product",
+        empty="published",
+        reduction=reduction,
+    )
+    return weighted_bce(logits, target, weight=flat, mask=mask, reduction=reduction) + iou
+
+
+def _bce_part(b: Batch, w: Tensor, how: Weighting) -> Tensor:
+    """The weighted BCE as meant, as F3Net's code computes it, or as its paper writes it."""
+    check_choice("weighting", how, WEIGHTINGS)
+    if how == "mean":
+        return weighted_bce_value(b.logits, b.target, w)
+    per_pixel = F.binary_cross_entropy_with_logits(b.logits, b.target, reduction="none")
+    if how == "as_published":
+        return pooled(image_mean(per_pixel, b.mask), b, "batch")
+    return safe_ratio(image_sum(w * per_pixel), image_sum(select(w - 1, b.mask, w.dtype)))
+
+
 @register_sum(
+    formula="S(w bce) / S(w) + 1 - (S(w o) + 1) / (S(w (p + t - o)) + 1), o = p t, "
+    "w = 1 + gamma |box(t) - t|",
     cite="wei2020f3net",
     knobs={
         "gamma": number(0, 1e3),
@@ -225,8 +150,10 @@ def weighted_iou(
         "border": choice("zero", "exclude"),
         "overlap": choice("product", "l1"),
         "empty": choice("background", "published"),
+        "weighting": choice(*WEIGHTINGS),
     },
     breaks={10: "the product overlap of a soft target is greatest at p -> 1; overlap='l1' is not"},
+    limits=(Limit({"gamma": 0.0}, _bce_and_iou), Limit({"window": 1}, _bce_and_iou)),
 )
 def structure(
     logits: Tensor,
@@ -238,6 +165,7 @@ def structure(
     border: Border = "zero",
     overlap: Overlap = "product",
     empty: Empty = "published",
+    weighting: Weighting = "mean",
     weight: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> dict[str, Tensor]:
@@ -246,8 +174,10 @@ def structure(
     .. math:: S(w l)/S(w) + 1 - (S(w p t) + 1) / (S(w (p + t)) - S(w p t) + 1)
 
     ``weight`` takes a map that ``boundary_weight`` made before; else it is made here from gamma,
-    window and border. gamma 0 is bce + iou (product form, smooth 1, published empty rule). The
-    published line computes plain bce instead, by a wrong argument.
+    window and border. gamma 0 or window 1 is bce + iou (product form, smooth 1, published empty
+    rule). ``weighting`` "as_published" is F3Net's code: a wrong argument makes its weighted bce
+    the plain bce of the batch, whatever gamma; "paper" divides by S(w - 1) as the paper prints
+    it, which is 0 / 0 (here 0) without a boundary.
     Shapes (B,1,H,W); range [0, inf), 0 iff p = t for a binary target.
     """
     b = prepare(logits, target, mask)
@@ -256,6 +186,6 @@ def structure(
     w = weights_like(weight, b.mask, b.target)
     iou = weighted_iou_value(b.logits, b.target, w, overlap, 1.0, empty)
     return {
-        "bce": reduce(weighted_bce_value(b.logits, b.target, w), reduction),
+        "bce": reduce(_bce_part(b, w, weighting), reduction),
         "iou": reduce(iou, reduction),
     }

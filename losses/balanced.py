@@ -1,0 +1,103 @@
+"""Balanced BCE with online hard negative mining (OHEM), of text detectors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .checks import check_choice
+from .contract import (
+    LEVELS,
+    Batch,
+    Level,
+    Reduction,
+    image_mean,
+    image_sum,
+    over,
+    prepare,
+    reduce,
+    safe_ratio,
+    select,
+)
+from .knobs import choice, integer, number
+from .mining import hardest_sum
+from .pixel import bce, bce_map
+from .registry import Limit, register
+
+Form = Literal["repaired", "byte", "mean"]
+FORMS = ("repaired", "byte", "mean")
+INFINITE = 2**31 - 1
+
+__all__ = ["balanced_bce"]
+
+
+def mined_count(t: Tensor, m: Tensor | None, ratio: float, level: Level) -> tuple[Tensor, Tensor]:
+    """Positives and mined negatives Q = floor(min(#neg, ratio #pos)) of each image, in float64."""
+    positives = over(level, image_sum(t.double(), m))
+    negatives = over(level, image_sum(1 - t.double(), m))
+    return positives, torch.minimum(negatives, (ratio * positives).nan_to_num(nan=0.0)).floor()
+
+
+def balanced_value(b: Batch, ratio: float, min_negatives: int, level: Level, form: Form) -> Tensor:
+    """Balanced BCE of each image, (B,)."""
+    z, t, m = b.logits, b.target, b.mask
+    if form == "byte":  # only pixels that are exactly 1 or 0 have a class
+        solid = (t == 0) | (t == 1)
+        m = solid if m is None else m & solid
+    positives, mined = mined_count(t, m, ratio, level)
+    spare = over(level, image_sum(1 - t.double(), m)).clamp(max=min_negatives).floor()
+    mined = torch.where(positives == 0, spare, mined)
+    if form == "mean":  # a scalar times masks that sum to what it is divided by
+        seen = (positives + mined > 0).to(z.dtype)
+        return (
+            seen * over(level, image_mean(bce_map(z, t))) / (z.shape[0] if level == "batch" else 1)
+        )
+    hardness = select((1 - t) * F.softplus(z), m, z.dtype)
+    rows = hardness.flatten(1) if level == "image" else hardness.view(1, -1)
+    hardest = hardest_sum(rows, mined[: rows.shape[0]].long()).expand(z.shape[0])
+    easy = over(level, image_sum(t * F.softplus(-z), m))
+    return safe_ratio(easy + hardest, (positives + mined).to(z.dtype))
+
+
+@register(
+    formula="(S(t log 1/p) + sum of the Q hardest (1 - t) log 1/(1 - p)) / (#pos + Q), Q = 3 #pos",
+    knobs={
+        "ratio": number(0),
+        "min_negatives": integer(0, INFINITE),
+        "level": choice(*LEVELS),
+        "form": choice(*FORMS),
+    },
+    breaks={10: "which negatives are mined depends on the prediction"},
+    claims=("mined",),
+    limits=(Limit({"ratio": float("inf")}, bce, needs_positives=True),),
+    cite="liao2020db",
+)
+def balanced_bce(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    mask: Tensor | None = None,
+    ratio: float = 3.0,
+    min_negatives: int = 1000,
+    level: Level = "image",
+    form: Form = "repaired",
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""BCE over all positives and the hardest negatives, at most 3 for each (DB, AAAI 2020).
+
+    .. math:: (S(t\, l^+) + \textstyle\sum_{hardest\ Q} (1 - t)\, l^-) / (\#pos + Q)
+
+    #pos = S(t), #neg = S(1 - t), Q = floor(min(#neg, ratio #pos)); a soft pixel is positive with
+    weight t and negative with weight 1 - t. Ties share their gradient. ``min_negatives`` is how
+    many an image without positives mines; 0, as published, gives it neither value nor gradient.
+    ``level`` "batch" mines over the batch, as published. ``form`` "byte" drops every soft pixel
+    from both classes (MhLiao/DB); "mean" is mmocr's reduction='mean': plain bce of all pixels,
+    whatever the ratio. ratio inf is bce where there is a positive pixel.
+    Shapes (B,1,H,W); ratio >= 0; range [0, inf), 0 iff p = t for a binary target.
+    """
+    check_choice("form", form, FORMS)
+    b = prepare(logits, target, mask)
+    return reduce(balanced_value(b, ratio, min_negatives, level, form), reduction)

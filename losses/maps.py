@@ -1,0 +1,100 @@
+"""Losses of regression maps: masked L1 and its balanced form."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .balanced import mined_count
+from .checks import check_choice
+from .contract import (
+    Batch,
+    Level,
+    Reduction,
+    image_sum,
+    over,
+    pixel_count,
+    prepare,
+    reduce,
+    safe_ratio,
+    select,
+)
+from .knobs import choice, number
+from .mining import hardest_sum
+from .registry import register
+
+_MAP = ("prediction", "target", "mask")
+
+__all__ = ["balanced_l1", "masked_l1"]
+
+
+def l1_value(b: Batch, how: str, level: Level = "image") -> Tensor:
+    """Absolute error over the valid pixels of each image, (B,)."""
+    check_choice("l1", how, ("mean", "sum"))
+    error = over(level, image_sum((b.logits - b.target).abs(), b.mask))
+    if how == "sum":
+        return error
+    return safe_ratio(error, over(level, pixel_count(b.logits, b.mask)))
+
+
+@register(
+    kind="map",
+    formula="S(m |x - t|) / S(m)",
+    knobs={"normalise": choice("mean", "sum")},
+    cite="liao2020db",
+)
+def masked_l1(
+    prediction: Tensor,
+    target: Tensor,
+    *,
+    mask: Tensor | None = None,
+    normalise: Literal["mean", "sum"] = "mean",
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Absolute error of a map, S(m |x - t|) / S(m): DB's loss of the threshold map.
+
+    ``prediction`` is a map in [0, 1], not logits. ``normalise`` "sum" is S(m |x - t|), as the
+    paper writes it. 0 with a grad_fn where the mask is empty.
+    Shapes (B,1,H,W); range [0, 1] ("sum": [0, H W]), 0 iff x = t.
+    """
+    b = prepare(prediction, target, mask, _MAP)
+    return reduce(l1_value(b, normalise), reduction)
+
+
+@register(
+    kind="map",
+    formula="mean of |x - t| inside the region + mean of the 3 #region greatest outside",
+    knobs={"ratio": number(0)},
+    cite="liao2020db",
+)
+def balanced_l1(
+    prediction: Tensor,
+    target: Tensor,
+    *,
+    mask: Tensor | None = None,
+    region: Tensor | None = None,
+    ratio: float = 3.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Absolute error in a region plus that of the hardest pixels outside (MhLiao/DB, repaired).
+
+    .. math:: S(R |x - t|) / S(R) + \textstyle\sum_{hardest\ Q} |x - t| / Q
+
+    with Q = min(S(1 - R), ratio S(R)); ``region`` R in {0, 1} is t > 0 by default. The published
+    BalanceL1Loss is NaN where a part is empty: here that part is 0, and an image without region
+    is scored on all its pixels. ``prediction`` is a map in [0, 1], not logits.
+    Shapes (B,1,H,W); ratio >= 0; range [0, 2], 0 iff x = t.
+    """
+    b = prepare(prediction, target, mask, _MAP)
+    error = (b.logits - b.target).abs()
+    inside = target > 0 if region is None else region.bool()
+    r = select(inside.to(error.dtype), b.mask, error.dtype)
+    positives, mined = mined_count(r, b.mask, ratio, "image")
+    rest = image_sum(1 - r.double(), b.mask)
+    mined = torch.where(positives == 0, rest, mined)
+    outside = select((1 - r) * error, b.mask, error.dtype)
+    hardest = hardest_sum(outside.flatten(1), mined.long())
+    value = safe_ratio(image_sum(r * error), positives.to(error.dtype))
+    return reduce(value + safe_ratio(hardest, mined.to(error.dtype)), reduction)
