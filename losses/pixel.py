@@ -76,7 +76,7 @@ def bce(
 @register(
     formula="S(m |p - t|) / S(m)",
     claims=("pixel_mean",),
-    cite="chen2018r3net",
+    cite="ghosh2017robust",
     bounds=(0.0, 1.0),
 )
 def mae(
@@ -113,7 +113,6 @@ def mse(
     knobs={"lam": number(0, 1)},
     claims=("pixel_mean",),
     limits=(Limit({"lam": 1.0}, bce), Limit({"lam": 0.0}, mae)),
-    cite="zheng2024birefnet",
 )
 def hybrid(
     logits: Tensor,
@@ -139,7 +138,6 @@ def regional_map(z: Tensor, t: Tensor, region: Tensor) -> Tensor:
 
 @register(
     formula="S(m (R bce + (1 - R) mae)) / S(m), R = |box(t) - t| over its maximum",
-    cite="zheng2024birefnet",
 )
 def region_adaptive(
     logits: Tensor,
@@ -174,7 +172,6 @@ def region_adaptive(
     formula="bce + w mae, w from 0 to 1 over the second half of training",
     knobs={"mode": choice(*MODES)},
     claims=("pixel_mean",),
-    cite="zheng2024birefnet",
 )
 def progressive(
     logits: Tensor,
