@@ -3,9 +3,10 @@
 import importlib
 import json
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import losses
 from experiments import grids
 from experiments.config import Knobs, LossConfig, RunConfig, TrainConfig, code_digest, run_hash
 from experiments.data import Counts, DataConfig, load_splits
@@ -113,6 +114,29 @@ def find(name: str) -> Grid:
         raise unknown("grid", name, names())
     grid: Grid = importlib.import_module(f"experiments.grids.{name}").GRID
     return grid
+
+
+def with_losses(grid: Grid, names: Sequence[str]) -> Grid:
+    """The grid with registered losses as further arms, each compared with the baseline.
+
+    Such an arm has its loss, with default knobs, for the baseline's pixel loss.
+
+    Raises:
+        UserError: an unknown loss, or the name of an arm that is there.
+    """
+    arms, contrasts = dict(grid.arms), grid.contrasts
+    for name in names:
+        if name in arms:
+            raise UserError(f"--loss {name}: {grid.name!r} has an arm of that name")
+        try:
+            about = losses.spec(name).fn.__doc__ or name
+        except ValueError as error:
+            raise UserError(f"--loss: {error}") from error
+        about = about.strip().splitlines()[0]
+        loss = replace(grid.arms[grid.baseline].loss, pixel={"name": name})
+        arms[name] = replace(grid.arms[grid.baseline], about=about, loss=loss)
+        contrasts += (Contrast(name, grid.baseline, f"{name} instead of {grid.baseline}"),)
+    return replace(grid, arms=arms, contrasts=contrasts)
 
 
 def find_preset(grid: Grid, name: str, data: str | None = None) -> Preset:

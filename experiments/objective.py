@@ -40,7 +40,12 @@ class Objective:
         name = knobs.pop("name")
         gradient = dict(config.gradient)
         try:
-            self.per_level = losses.spec(name).kind == "logits"
+            kind = losses.spec(name).kind
+            if kind not in ("logits", "levels"):
+                raise ValueError(
+                    f"{name!r} is of kind {kind!r}: a main loss is of kind 'logits' or 'levels'"
+                )
+            self.per_level = kind == "logits"
             self._pixel: Callable[..., Tensor] = losses.build(name, **knobs)
             self._gradient: Callable[..., Tensor] = losses.build(
                 "gradient_supervision", **gradient

@@ -79,6 +79,9 @@ def parser() -> argparse.ArgumentParser:
         "--data", metavar="SET", help="embedded, thin3d, or a folder with {train,val,test}/{im,gt}"
     )
     p.add_argument("--arm", action="append", metavar="NAME", help="only this arm (repeatable)")
+    p.add_argument(
+        "--loss", action="append", metavar="NAME", help="add this registered loss as an arm"
+    )
     p.add_argument("--out", type=Path, metavar="DIR", help="default: results/<grid>/<preset>")
     p.add_argument(
         "--workers", type=int, metavar="N", help="runs at once (default: cores / threads per run)"
@@ -93,7 +96,7 @@ def prepare(options: argparse.Namespace) -> Job:
     Raises:
         UserError: unknown names, missing data, an impossible number of workers.
     """
-    grid = grids.find(options.grid)
+    grid = grids.with_losses(grids.find(options.grid), options.loss or ())
     preset = grids.find_preset(grid, options.preset, options.data)
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers is {options.workers}, expected 1 or more")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .checks import check_choice
-from .schedules import Schedule, steps
 
 __all__ = ["AS_RELEASED", "FINE_TUNING_EPOCHS", "RELEASED", "fine_tuning"]
 
@@ -26,15 +25,14 @@ _FACTORS = {"bce": 0.0, "iou": 0.5, "mae": 0.9}
 _MATTING = {"mse": 0.9, "ssim": 0.9}
 
 
-def fine_tuning(
-    task: str, *, epochs: int, as_published: bool = False
-) -> dict[str, float | Schedule]:
+def fine_tuning(task: str, *, epochs: int, as_published: bool = False) -> dict[str, object]:
     """Weights of ``birefnet_pixel`` for a task, with the fine-tuning of its last epochs.
 
     In the last 40 epochs (Matting 10, others 20) bce is off, iou halved and mae times .9, which
-    leaves a region-level loss; Matting has mse and ssim times .9. A schedule of progress, so a
-    resumed run needs no state. ``as_published`` multiplies again at every epoch, as the released
-    code does in place: iou ends at .5^40 of its weight. ``epochs`` is that of the whole training.
+    leaves a region-level loss; Matting has mse and ssim times .9. They are schedules of progress,
+    as plain data, so a resumed run needs no state. ``as_published`` multiplies again at every
+    epoch, as the released code does in place: iou ends at .5^40 of its weight. ``epochs`` is that
+    of the whole training.
 
         losses.build("birefnet_pixel", **losses.fine_tuning("DIS5K", epochs=500))
 
@@ -48,10 +46,10 @@ def fine_tuning(
             f"epochs={epochs!r}: expected more than the {last} that {task} fine-tunes"
         )
     starts = [(epochs - last + k) / epochs for k in range(last if as_published else 1)]
-    weights: dict[str, float | Schedule] = {**RELEASED[task]}
+    weights: dict[str, object] = {**RELEASED[task]}
     for term, factor in (_MATTING if task == "Matting" else _FACTORS).items():
         weight = RELEASED[task].get(term, 0.0)
         if weight:
             values = [weight * factor**k for k in range(len(starts) + 1)]
-            weights[term] = steps(values, starts)
+            weights[term] = {"schedule": "steps", "values": values, "at": starts}
     return weights

@@ -20,9 +20,9 @@ preset with seeds that the grid does not use; for `bench` and `paper` the weight
 
 from typing import Any
 
-from experiments.config import LossConfig, TrainConfig
-from experiments.data import Counts, DataConfig
-from experiments.grid import Arm, Contrast, Grid, Preset
+from experiments.config import LossConfig
+from experiments.grid import Arm, Contrast, Grid
+from experiments.presets import PRESETS
 
 WEIGHT = 7.0  # by pilot: bce has a grad_share of about .1 on average over a laptop run
 REPAIRED: dict[str, Any] = {"gate": "pred", "squash": "abs", "detach_target": True}
@@ -63,46 +63,5 @@ GRID = Grid(
     primary="F_weighted",
     guards=("MAE", "BIoU", "IoU"),
     margin=0.005,
-    presets={
-        "smoke": Preset(
-            about="embedded data, 64 px, half a minute: does it run; prints no test",
-            data=DataConfig(size=(64, 64), counts=Counts(train=32, val=8, test=8)),
-            model={"preset": "lite", "freeze_backbone": True},
-            train=TrainConfig(steps=6, batch=4, lr=1e-3, validations=2, moments=2),
-            seeds=2,
-            test=False,
-        ),
-        "laptop": Preset(
-            about="embedded data, 128 px, 35 minutes on 2 cores",
-            data=DataConfig(size=(128, 128), counts=Counts(train=488, val=40, test=92)),
-            model={"preset": "lite", "freeze_backbone": True},
-            train=TrainConfig(steps=100, batch=8, lr=5e-3, warmup=10, validations=3),
-        ),
-        "bench": Preset(
-            about="thin3d, 256 px, encoder trained too; a day on 2 cores, or a GPU",
-            data=DataConfig(
-                name="thin3d", size=(256, 256), augment=("flip", "enhance", "rotate", "crop")
-            ),
-            model={"preset": "lite", "inter_channels": 32, "aspp_channels": 64},
-            train=TrainConfig(
-                steps=800, batch=8, lr=2e-3, backbone_lr=0.1, warmup=50, clip=5.0, validations=8
-            ),
-        ),
-        "paper": Preset(
-            about="your data, 1024 px, swin_v1_l, 187500 steps of 8 (DIS5K: 500 epochs); GPUs",
-            data=DataConfig(
-                name="", size=(1024, 1024), augment=("flip", "enhance", "rotate"), workers=8
-            ),
-            model={"preset": "official", "pretrained": True},
-            train=TrainConfig(
-                steps=187_500,
-                batch=8,
-                lr=1.41e-4,  # 1e-4 sqrt(8 / 4)
-                schedule="constant",
-                precision="bfloat16",
-                threads=8,
-                validations=50,
-            ),
-        ),
-    },
+    presets=PRESETS,
 )
