@@ -1,6 +1,8 @@
 """The project as a whole: lint, types, licence, and a README that says what is so."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,14 +50,34 @@ def test_the_readme_names_every_loss_and_every_preset() -> None:
     ] == []
 
 
-def test_the_readme_s_own_loss_keeps_the_laws() -> None:
+def test_a_loss_in_one_file_is_in_names_table_laws_and_grids(tmp_path: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?@register.*?)```", README, flags=re.DOTALL)
-    try:
-        exec(example, {"__name__": "charbonnier"})
-        reached = losses.laws.check(losses.build("charbonnier"))
-        assert sorted(reached) == list(range(1, 11))
-    finally:
-        losses.unregister("charbonnier")
+    assert len(example.splitlines()) <= 20
+    for package in ("losses", "models", "experiments", "analysis"):
+        away = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=away)
+    (tmp_path / "losses" / "charbonnier.py").write_text(example, encoding="utf-8")
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},  # the copy, not what is installed
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "charbonnier (logits)" in run("-m", "losses")
+    code = "import losses; print(losses.laws.check(losses.build('charbonnier'), cases=5))"
+    assert run("-c", code).strip() == "[]"
+    assert "charbonnier" in run(
+        "-m", "losses.laws", "--table", "--loss", "charbonnier", "--cases", "3"
+    )
+    grid = ("experiments/run.py", "--grid", "which_loss", "--preset", "smoke", "--list")
+    assert "charbonnier       seed 0  missing" in run(*grid, "--loss", "charbonnier")
 
 
 @pytest.mark.parametrize("package", ["losses", "models", "analysis"])

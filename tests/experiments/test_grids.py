@@ -1,0 +1,72 @@
+"""Every grid's arms are losses that train, and a loss of one's own is one more arm."""
+
+import pytest
+import torch
+
+import losses
+from experiments import grid as grids
+from experiments.config import LossConfig
+from experiments.errors import UserError
+from experiments.objective import Objective
+from models.birefnet import BiRefNetOutput
+
+
+def output() -> tuple[BiRefNetOutput, torch.Tensor, torch.Tensor]:
+    """What a model of 64 px gives for two images, with the image and a soft target."""
+    g = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=g)
+
+    levels = [normal(2, 1, s, s).requires_grad_() for s in (8, 16, 32, 64)]
+    gradients = [normal(2, 1, s, s).requires_grad_() for s in (8, 16, 32)]
+    target = (normal(2, 1, 64, 64) / 2).sigmoid().round(decimals=1)
+    out = BiRefNetOutput(levels[-1], levels, gradients, None)
+    return out, normal(2, 3, 64, 64), target
+
+
+@pytest.mark.parametrize("name", grids.names())
+def test_every_arm_is_a_finite_loss_with_a_gradient_at_any_progress(name: str) -> None:
+    for arm, chosen in grids.find(name).arms.items():
+        objective = Objective(chosen.loss)
+        for u in (0.0, 0.5, 1.0):
+            out, image, target = output()
+            parts = objective(out, image, target, u)
+            (parts.pixel + parts.gradient).backward()
+            assert torch.isfinite(parts.pixel), arm
+            assert out.levels[-1].grad.abs().sum() > 0, arm
+
+
+def test_the_errata_grid_has_the_settings_of_the_errata() -> None:
+    arms = grids.find("errata").arms
+    pixel = {name: dict(arm.loss.pixel) for name, arm in arms.items()}
+    assert pixel["structure_unweighted"] == {"name": "structure", "weighting": "as_published"}
+    assert pixel["patch_first"]["terms"] == "as_published"
+    assert pixel["iou_summed"]["iou_reduction"] == "sum"
+
+
+def test_the_released_composite_is_an_arm_of_which_loss() -> None:
+    pixel = dict(grids.find("which_loss").arms["birefnet_pixel"].loss.pixel)
+    assert pixel == {"name": "birefnet_pixel", **losses.AS_RELEASED}
+
+
+def test_a_registered_loss_is_one_more_arm_with_a_contrast() -> None:
+    grid = grids.with_losses(grids.find("grad_loss"), ["lovasz_hinge"])
+    assert dict(grid.arms["lovasz_hinge"].loss.pixel) == {"name": "lovasz_hinge"}
+    assert grid.arms["lovasz_hinge"].loss.gradient == grid.arms["bce"].loss.gradient
+    assert (grid.contrasts[-1].arm, grid.contrasts[-1].minus) == ("lovasz_hinge", "bce")
+    assert list(grids.find("grad_loss").arms) == list(grid.arms)[:-1]
+
+
+def test_a_loss_that_is_unknown_or_an_arm_already_is_refused() -> None:
+    grid = grids.find("which_loss")
+    with pytest.raises(UserError, match="did you mean 'mae'"):
+        grids.with_losses(grid, ["maee"])
+    with pytest.raises(UserError, match="has an arm of that name"):
+        grids.with_losses(grid, ["dice"])
+
+
+@pytest.mark.parametrize("name", ["masked_l1", "db", "gradient_supervision"])
+def test_a_loss_of_another_kind_is_no_main_loss(name: str) -> None:
+    with pytest.raises(UserError, match="a main loss is of kind 'logits' or 'levels'"):
+        Objective(LossConfig(pixel={"name": name}))
