@@ -34,7 +34,7 @@ def hardest_sum(values: Tensor, k: Tensor) -> Tensor:
     """
     tau = kth_largest(values, k)
     above, tied = values > tau, values == tau
-    left = k - above.sum(1, dtype=torch.int32)
+    left = (k - above.sum(1, dtype=torch.int32)).to(values.dtype)
     share = left / tied.sum(1, dtype=torch.int32).clamp(min=1)
-    weight = torch.where(tied, share[:, None].to(values.dtype), above.to(values.dtype))
+    weight = torch.where(tied, share[:, None], above.to(values.dtype))
     return torch.where(k > 0, (weight * values).sum(1), torch.zeros_like(values[:, 0]))

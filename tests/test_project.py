@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import losses
 from experiments import grid as grids
+from losses.__main__ import row
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,12 +44,21 @@ def test_ci_runs_the_command_the_readme_gives() -> None:
     assert TEST_COMMAND.replace("pip install", "pip install -q") in ci
 
 
-def test_the_readme_names_every_loss_and_every_preset() -> None:
-    table = README.split("## Losses")[1]
-    assert [name for name in losses.names() if f"`{name}`" not in table] == []
+def test_the_readme_has_the_table_of_losses_and_every_preset() -> None:
+    rows = [row(losses.spec(name)) for name in losses.names()]
+    assert [line for line in rows if line not in README] == []
     assert [
         name for name in grids.find("grad_loss").presets if f"| `{name}` |" not in README
     ] == []
+
+
+def test_the_readme_s_lines_on_losses_run() -> None:
+    (example,) = re.findall(r"```python\nimport losses\n(.*?)```", README, flags=re.DOTALL)
+    target = (torch.arange(64 * 64).view(1, 1, 64, 64) % 64 > 30).float()
+    found = {"losses": losses, "logits": 4 * target - 2, "target": target, "mask": target >= 0}
+    exec(example, found)
+    assert list(found["parts"]) == ["bce", "ssim", "iou"]
+    assert found["weight"].shape == target.shape
 
 
 def test_a_loss_in_one_file_is_in_names_table_laws_and_grids(tmp_path: Path) -> None:

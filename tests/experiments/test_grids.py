@@ -20,7 +20,7 @@ def output() -> tuple[BiRefNetOutput, torch.Tensor, torch.Tensor]:
 
     levels = [normal(2, 1, s, s).requires_grad_() for s in (8, 16, 32, 64)]
     gradients = [normal(2, 1, s, s).requires_grad_() for s in (8, 16, 32)]
-    target = (normal(2, 1, 64, 64) / 2).sigmoid().round(decimals=1)
+    target = normal(2, 1, 64, 64).clamp(0, 1)  # half of it 0, a sixth 1, the rest soft
     out = BiRefNetOutput(levels[-1], levels, gradients, None)
     return out, normal(2, 3, 64, 64), target
 

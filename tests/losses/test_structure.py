@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 import losses
-from losses.structure import _side
+from losses.boundary import _side
 
 FULL = torch.ones(1, 1, 100, 100, dtype=torch.float64)
 

@@ -1,0 +1,63 @@
+"""``python -m losses.laws``: the laws; with ``--table``, how every loss stands with each.
+
+``--loss NAME`` is a table of one loss with code for what it breaks. Losses of other libraries
+are scored beside those of this one where segmentation_models_pytorch or monai is installed.
+The exit status is 1 if a loss of this library breaks a law that it does not declare.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+
+import torch
+
+from ..bound import build
+from ..registry import names
+from . import others, report
+from .runner import score
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m losses.laws", description=__doc__)
+    parser.add_argument("--table", action="store_true", help="score losses on the laws")
+    parser.add_argument("--loss", metavar="NAME", choices=names(), help="score this one alone")
+    parser.add_argument("--cases", metavar="N", type=int, default=20, help="cases a law (20)")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    return parser.parse_args(given)
+
+
+def _show(title: str, scores: report.Scores, *, markdown: bool, code: bool) -> None:
+    print(report.matrix(title, scores, markdown=markdown))
+    for text in (report.reasons(scores), report.broken(scores, code=code)):
+        if text:
+            print(f"\n{text}")
+    print(flush=True)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Print what is asked for; return the exit status."""
+    asked = _arguments(given)
+    if not asked.table and asked.loss is None:
+        print(report.laws())
+        return 0
+    torch.set_num_threads(1)  # the maps are tiny: threads cost more than they bring
+    own = {
+        n: score(build(n), cases=asked.cases) for n in ([asked.loss] if asked.loss else names())
+    }
+    _show("losses", own, markdown=asked.markdown, code=asked.loss is not None)
+    for library in [] if asked.loss else others.installed():
+        if library.trouble:
+            print(f"{library.name} is installed but does not import: {library.trouble}")
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # theirs, about their own inputs
+            theirs = {k: score(loss, cases=asked.cases) for k, loss in library.losses.items()}
+        _show(library.name, theirs, markdown=asked.markdown, code=False)
+    return int(any(s.violation for found in own.values() for s in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

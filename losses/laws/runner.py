@@ -1,0 +1,165 @@
+"""``check`` and ``score``: a loss tried on the laws, with the smallest case that breaks each."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from ..registry import Kind
+from .recipes import Recipe, compose, smallest
+from .reproduce import of_case, of_check
+from .subjects import Subject, alternatives, declared, subject, takes_mask, working_dtype
+from .table import BY_NUMBER, Law, inapplicable, laws_of, soft_label, unclaimed
+from .tools import LawError
+
+Status = Literal["kept", "broken", "declared", "unreached", "inapplicable"]
+# Cases are drawn on, up to this many times as many, while a law says nothing yet.
+PATIENCE = 5
+
+__all__ = ["Score", "Status", "Violation", "check", "score"]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A law that a loss breaks, on the smallest case found, and how to see it again.
+
+    ``case`` is None where no single case breaks the law: a knob that never mattered, or a law
+    of which no case reached the premise. ``reproduce`` is Python that raises AssertionError.
+    """
+
+    law: int
+    name: str
+    what: str
+    case: Recipe | None
+    reproduce: str
+
+    def __str__(self) -> str:
+        """Return the law, what is wrong, and what to paste."""
+        code = "\n".join(f"    {line}" for line in self.reproduce.splitlines())
+        return f"law {self.law} ({self.name}) is broken: {self.what}\n{code}"
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a loss stands with a law: on how many cases tried, and how many said anything.
+
+    "declared" is a break that the loss declares, with its ``reason``; "unreached" says that no
+    case reached the law's premise, which ``check`` reports too; "inapplicable" has a ``reason``.
+    """
+
+    law: int
+    status: Status
+    tried: int = 0
+    reached: int = 0
+    reason: str = ""
+    violation: Violation | None = None
+
+
+def check(
+    loss: Subject | Callable[..., Tensor],
+    *,
+    laws: Iterable[int] | None = None,
+    cases: int = 20,
+    seed: int = 0,
+    kind: Kind = "logits",
+) -> list[Violation]:
+    """Try a loss on the laws; return what it breaks, an empty list if it keeps them all.
+
+    ``loss`` is what ``losses.build`` or ``losses.weighted_sum`` returns, or any function or
+    module of (logits, target) and of mask, reduction and progress if it takes them; for one of
+    other inputs say its ``kind``. ``laws`` are numbers, by default those that the loss declares
+    or, of a bare function, those of every loss: 12 (mining), 13 (convex) and 14 (a mean over
+    pixels) are tried when asked for. A law that no case says anything about is returned too.
+
+    Raises:
+        ValueError: an unknown law.
+    """
+    found = score(loss, laws=laws, cases=cases, seed=seed, kind=kind)
+    return [s.violation for s in found if s.violation is not None]
+
+
+def score(
+    loss: Subject | Callable[..., Tensor],
+    *,
+    laws: Iterable[int] | None = None,
+    cases: int = 20,
+    seed: int = 0,
+    kind: Kind = "logits",
+) -> list[Score]:
+    """As ``check``, with a score for every law: those kept and those that have no say as well."""
+    tried = subject(loss, kind)
+    unknown = sorted({*(laws or ())} - {*BY_NUMBER})
+    if unknown:
+        raise ValueError(f"unknown laws {unknown}: expected numbers in 1..{max(BY_NUMBER)}")
+    asked = laws_of(tried) if laws is None else frozenset(laws)
+    numbers = sorted(BY_NUMBER if laws is None else asked)
+    return [
+        _try(tried, BY_NUMBER[n], cases, seed) if n in asked else _excused(tried, n)
+        for n in numbers
+    ]
+
+
+def _excused(loss: Subject, number: int) -> Score:
+    """A law that is not tried: declared broken, of other losses, or not claimed."""
+    spec = declared(loss)
+    if spec is not None and number in spec.breaks:
+        return Score(number, "declared", reason=spec.breaks[number])
+    reason = inapplicable(number, loss) or unclaimed(number, loss)
+    return Score(number, "inapplicable", reason=reason)
+
+
+def _try(loss: Subject, law: Law, cases: int, seed: int) -> Score:
+    reason = inapplicable(law.number, loss)
+    if reason:
+        return Score(law.number, "inapplicable", reason=reason)
+    silent = set(alternatives(loss)) if law.silent else set()
+    tried = reached = 0
+    dtype, masks = working_dtype(loss), takes_mask(loss)
+    choose = random.Random(f"{seed}/{law.number}").choice
+    while tried < cases or (tried < PATIENCE * cases and (silent or not reached)):
+        recipe = compose(law.wants, loss.kind, choose, masks=masks, dtype=dtype)
+        tried += 1
+        case = recipe.case()
+        try:
+            reached += law(loss, case)
+        except LawError:
+            return Score(law.number, "broken", tried, reached, violation=_of(loss, law, recipe))
+        if law.silent and silent:
+            silent = law.silent(loss, case, silent)
+    code = of_check(loss, law.number, cases, seed)
+    if silent:
+        knobs = ", ".join(sorted(silent))
+        what = f"no effect on value or gradient in {tried} cases: {knobs}"
+        wrong = Violation(law.number, law.name, what, None, code)
+        return Score(law.number, "broken", tried, reached, violation=wrong)
+    if not reached:
+        return _unreached(loss, law, tried, code)
+    return Score(law.number, "kept", tried, reached)
+
+
+def _of(loss: Subject, law: Law, recipe: Recipe) -> Violation:
+    """The violation on the smallest case that breaks the law as this one does."""
+
+    def fails(candidate: Recipe) -> str:
+        try:
+            law(loss, candidate.case())
+        except LawError as error:
+            return error.what
+        return ""
+
+    least = smallest(lambda candidate: bool(fails(candidate)), recipe, law.wants)
+    code = of_case(loss, law.number, least)
+    return Violation(law.number, law.name, fails(least), least, code)
+
+
+def _unreached(loss: Subject, law: Law, tried: int, code: str) -> Score:
+    reason = soft_label(law.number, loss)
+    if reason:
+        return Score(law.number, "inapplicable", tried, reason=reason)
+    what = f"none of {tried} cases reached its premise, so nothing is known"
+    wrong = Violation(law.number, law.name, what, None, code)
+    return Score(law.number, "unreached", tried, violation=wrong)
