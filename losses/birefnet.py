@@ -18,24 +18,24 @@ from .contract import (
     full_precision,
     image_mean,
     reduce,
-    safe_ratio,
     select,
     upsample,
     working_dtype,
 )
 from .knobs import choice, number
-from .overlap import DENOMINATORS, EMPTY, Denominator, Empty, overlap_sums
+from .overlap import DENOMINATORS, EMPTY, Denominator, Empty
 from .patches import patch_value, published_patch
-from .pixel import bce_map, mae_map, mse_map, zero
-from .registry import register_sum
+from .pixel import zero
+from .registry import CARRIER, register_sum
 from .slopes import probability
-from .ssim import ssim_value, target_statistics
+from .ssim import target_statistics
 from .structure import structure as structure_loss
+from .terms import Terms, joined
 
 IouReduction = Literal["mean", "sum"]
-Terms = Literal["repaired", "as_published"]
+Form = Literal["repaired", "as_published"]
 
-__all__ = ["IouReduction", "Terms", "birefnet_pixel", "class_ce", "enter_levels"]
+__all__ = ["IouReduction", "birefnet_pixel", "class_ce", "enter_levels"]
 
 
 def enter_levels(
@@ -80,25 +80,18 @@ def class_ce(
     return reduce(torch.stack(values).sum(0), reduction)
 
 
-def _iou(b: Batch, form: Denominator, empty: Empty, how: IouReduction) -> Tensor:
-    """IoU without smoothing; "sum" counts it once for each image of the batch."""
-    area, miss = overlap_sums(b, form, empty)
-    value = safe_ratio(miss, (area + miss) / 2)
-    return value * b.logits.shape[0] if how == "sum" else value
-
-
 def _threshold(b: Batch) -> Tensor:
     p = torch.sigmoid(b.logits)
     return image_mean(1 - p.square() - (p - 1).square(), b.mask)
 
 
-def _structure(b: Batch, edges: Tensor | None, terms: Terms) -> Tensor:
+def _structure(b: Batch, edges: Tensor | None, terms: Form) -> Tensor:
     """F3Net's structure loss; BiRefNet's code hands it probabilities for logits."""
     z = b.logits if terms == "repaired" else select(probability(b.logits), b.mask, b.logits.dtype)
     return structure_loss(z, b.target, mask=b.mask, weight=edges, reduction="none")
 
 
-def _patch(b: Batch, form: Denominator, empty: Empty, terms: Terms) -> Tensor:
+def _patch(b: Batch, form: Denominator, empty: Empty, terms: Form) -> Tensor:
     if terms == "as_published":
         return published_patch(b)
     return patch_value(b, 64, 0.0, form, empty)
@@ -139,7 +132,7 @@ def birefnet_pixel(
     iou_reduction: IouReduction = "mean",
     denominator: Denominator = "l1",
     empty: Empty = "background",
-    terms: Terms = "repaired",
+    terms: Form = "repaired",
     reduction: Reduction = "mean",
 ) -> dict[str, Tensor]:
     r"""BiRefNet's pixel loss (Zheng et al., CAAI AIR 2024; weights as released for DIS).
@@ -159,25 +152,25 @@ def birefnet_pixel(
         ValueError: no level, or a shape or dtype that does not fit.
     """
     check_choice("iou_reduction", iou_reduction, ("mean", "sum"))
+    check_choice("denominator", denominator, DENOMINATORS)
+    check_choice("empty", empty, EMPTY)
+    check_choice("terms", terms, ("repaired", "as_published"))
     maps, t, m = enter_levels(levels, target, mask)
-    asymmetric = terms == "as_published"
+    how = Terms(bce, iou, ssim, mae, mse, denominator, empty, iou_reduction == "sum")
     stats = target_statistics(t, m) if ssim else None
     edges = boundary_weight(t, mask=m) if structure else None
-    check_choice("terms", terms, ("repaired", "as_published"))
-    known: dict[str, tuple[float, Callable[[Batch], Tensor]]] = {
-        "bce": (bce, lambda b: image_mean(bce_map(b.logits, b.target), m)),
-        "iou": (iou, lambda b: _iou(b, denominator, empty, iou_reduction)),
-        "ssim": (ssim, lambda b: ssim_value(b, stats or target_statistics(t, m))),
-        "mae": (mae, lambda b: image_mean(mae_map(b.logits, b.target), m)),
-        "mse": (mse, lambda b: image_mean(mse_map(b.logits, b.target), m)),
+    asymmetric = terms == "as_published"
+    others: dict[str, tuple[float, Callable[[Batch], Tensor]]] = {
         "structure": (structure, lambda b: _structure(b, edges, terms)),
         "threshold": (threshold, _threshold),
         "patch_iou": (patch_iou, lambda b: _patch(b, denominator, empty, terms)),
         "contour": (contour, lambda b: contour_value(b, 10.0, as_published=asymmetric)),
     }
-    found: dict[str, Tensor] = {}
-    for name, (weight, term) in known.items():
-        if weight:
-            values = [term(Batch(z, t, m)) for z in maps]
-            found[name] = reduce(weight * torch.stack(values).sum(0), reduction)
-    return found or {"none": reduce(zero(maps[-1]), reduction)}
+    found: dict[str, Tensor] = {CARRIER: zero(maps[-1])}
+    for z in maps:
+        b = Batch(z, t, m)
+        values, carrier = joined(b, how, stats)
+        values |= {name: w * term(b) for name, (w, term) in others.items() if w}
+        for name, value in {**values, CARRIER: carrier}.items():
+            found[name] = found[name] + value if name in found else value
+    return {name: reduce(found[name], reduction) for name in (CARRIER, *TERMS) if name in found}

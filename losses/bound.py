@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .contract import Reduction
 from .knobs import check_knob, nearest
-from .registry import Input, Kind, Spec, spec
+from .registry import CARRIER, Input, Kind, Spec, spec
 from .schedules import Schedule, from_config, is_schedule
 
 __all__ = ["Loss", "build"]
@@ -95,11 +95,13 @@ class Loss:
         reduction: Reduction = "mean",
         progress: float | None = None,
     ) -> dict[str, Tensor]:
-        """The weighted parts by name; their sum is the value."""
+        """The weighted parts by name, to report: their sum is the value; they have no gradient."""
         if self.spec.parts is None:
-            return {self.name: self(*inputs, mask=mask, reduction=reduction, progress=progress)}
+            whole = self(*inputs, mask=mask, reduction=reduction, progress=progress)
+            return {self.name: whole.detach()}
         keywords = self.arguments(progress)
-        return self.spec.parts(*inputs, mask=mask, reduction=reduction, **keywords)
+        parts = self.spec.parts(*inputs, mask=mask, reduction=reduction, **keywords)
+        return {name: part.detach() for name, part in parts.items() if name != CARRIER}
 
     def truth(
         self, *inputs: Input, mask: Tensor | None = None, progress: float | None = None

@@ -10,7 +10,6 @@ from .contract import (
     Batch,
     Reduction,
     image_mean,
-    pixel_count,
     prepare,
     reduce,
     safe_ratio,
@@ -19,6 +18,7 @@ from .knobs import number
 from .pixel import bce, bce_map
 from .registry import Limit, register
 from .slopes import with_slope
+from .views import look
 
 _SHIFTED = "weights of the two classes differ: the minimum for a soft target is not at p = t"
 
@@ -69,21 +69,17 @@ def focal_value(b: Batch, gamma: float, alpha: float | None) -> Tensor:
     """
     wanted = torch.is_grad_enabled() and b.logits.requires_grad
     with torch.no_grad():
-        z, t = b.logits, b.target
-        p, rest = torch.sigmoid(z), torch.sigmoid(-z)
-        miss = p * (1 - t) + rest * t
+        t, view = b.target, look(b)
+        miss = view.p * (1 - t) + view.rest * t
         fade = miss**gamma
         if alpha is not None:
             fade = fade * (alpha * t + (1 - alpha) * (1 - t))
-        entropy = bce_map(z, t)
+        entropy = bce_map(b.logits, t)
         value = image_mean(fade * entropy, b.mask)
         if not wanted:
             return value
-        steep = safe_ratio(p * rest, miss) * (gamma * (1 - 2 * t))
-        slope = fade * (p - t + steep * entropy)
-        if b.mask is not None:
-            slope = torch.where(b.mask, slope, torch.zeros_like(slope))
-        slope = slope / pixel_count(z, b.mask).clamp(min=1).view(-1, 1, 1, 1)
+        steep = safe_ratio(view.p * view.rest, miss) * (gamma * (1 - 2 * t))
+        slope = view.share * fade * (view.error + steep * entropy)
     return with_slope(b.logits, value, slope)
 
 

@@ -50,12 +50,12 @@ def _sums(p: Tensor, t: Tensor, m: Tensor | None, form: Denominator) -> tuple[Te
 
 
 def overlap_sums(
-    b: Batch, form: Denominator, empty: Empty, level: Level = "image"
+    b: Batch, form: Denominator, empty: Empty, p: Tensor, level: Level = "image"
 ) -> tuple[Tensor, Tensor]:
     """(|P| + |T|, |P| + |T| - 2 overlap), of the background where an image's target is empty."""
     check_choice("denominator", form, DENOMINATORS)
     check_choice("empty", empty, EMPTY)
-    p, t, m = probability(b.logits), b.target, b.mask
+    t, m = b.target, b.mask
     area, miss = _sums(p, t, m, form)
     area, miss = over(level, area), over(level, miss)
     if empty == "published":
@@ -72,7 +72,7 @@ def dice_value(
     b: Batch, smooth: float, form: Denominator, empty: Empty, level: Level = "image"
 ) -> Tensor:
     """Dice loss of each image, (B,)."""
-    area, miss = overlap_sums(b, form, empty, level)
+    area, miss = overlap_sums(b, form, empty, probability(b.logits), level)
     return safe_ratio(miss, area + smooth)
 
 
@@ -132,7 +132,7 @@ def iou(
     Knobs as in ``dice``. Shapes (B,1,H,W); range [0, 1], 0 iff p = t ("l1", "squared").
     """
     b = prepare(logits, target, mask)
-    area, miss = overlap_sums(b, denominator, empty, level)
+    area, miss = overlap_sums(b, denominator, empty, probability(b.logits), level)
     return reduce(safe_ratio(miss, (area + miss) / 2 + smooth), reduction)
 
 

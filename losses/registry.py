@@ -21,6 +21,7 @@ Claim = Literal["convex", "mined", "pixel_mean"]
 CLAIMS: dict[Claim, int] = {"mined": 12, "convex": 13, "pixel_mean": 14}
 LAWS = (*range(1, 12), 16)
 CALL_TIME = ("mask", "reduction", "progress", "weight", "region")
+CARRIER = "carrier"  # a part of value 0 that holds the gradient of parts made without autograd
 Input = Tensor | Sequence[Tensor]
 Parts = dict[str, Tensor]
 P = ParamSpec("P")

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import check_choice
-from .contract import Batch, Reduction, image_mean, pixel_count, prepare, reduce
+from .contract import Batch, Reduction, image_mean, prepare, reduce
 from .knobs import choice
 from .registry import register
 from .slopes import with_slope
+from .views import look
 
 SIDE, SIGMA = 11, 1.5
 RADIUS = SIDE // 2
@@ -38,8 +40,20 @@ def _taps() -> list[float]:
     return [r / (2 * sum(raw) - 1) for r in raw]
 
 
+def _fused_blur(x: Tensor, dim: int, taps: list[float]) -> Tensor:
+    """The same as one expression: a compiler fuses it, and would copy y for every tap in place."""
+    n, ends = x.shape[dim], (RADIUS, RADIUS)
+    x = F.pad(x, ends if dim == -1 else (0, 0, *ends))
+    y = taps[0] * x.narrow(dim, RADIUS, n)
+    for away, tap in enumerate(taps[1:], start=1):
+        y = y + tap * (x.narrow(dim, RADIUS - away, n) + x.narrow(dim, RADIUS + away, n))
+    return y
+
+
 def _blur_along(x: Tensor, dim: int) -> Tensor:
     n, taps = x.shape[dim], _taps()
+    if torch.compiler.is_compiling():
+        return _fused_blur(x, dim, taps)
     y = x * taps[0]
     for away, tap in enumerate(taps[1 : min(RADIUS, n - 1) + 1], start=1):
         y.narrow(dim, 0, n - away).add_(x.narrow(dim, away, n - away), alpha=tap)
@@ -116,22 +130,27 @@ def _slope(e: Tensor, p: Tensor, w: _Windows, share: Tensor, stats: TargetStatis
     return blur(by_d) + 2 * (e * blur(by_v) + p * blur(by_b))
 
 
+def ssim_terms(
+    e: Tensor, p: Tensor, mask: Tensor | None, share: Tensor, stats: TargetStatistics, slope: bool
+) -> tuple[Tensor, Tensor | None]:
+    """(1 - SSIM) / 2 of each image, (B,), and its derivative by p if wanted; not for autograd.
+
+    ``e`` is p - t, ``share`` what a pixel is of its image's mean; p and t are 0 where ignored.
+    """
+    windows = _windows(e, p, stats)
+    value = image_mean(_map(windows), mask) / 2
+    return value, _slope(e, p, windows, share / 2, stats) if slope else None
+
+
 def ssim_value(b: Batch, stats: TargetStatistics) -> Tensor:
     """(1 - SSIM) / 2 of each image, (B,), its derivative by hand, so that one map is kept."""
     wanted = torch.is_grad_enabled() and b.logits.requires_grad
     with torch.no_grad():
-        p, rest = torch.sigmoid(b.logits), torch.sigmoid(-b.logits)
-        if b.mask is not None:
-            p = torch.where(b.mask, p, torch.zeros_like(p))
-        e = p - b.target
-        windows = _windows(e, p, stats)
-        value = image_mean(_map(windows), b.mask) / 2
-        if not wanted:
+        view = look(b)
+        value, by_p = ssim_terms(view.error, view.p, b.mask, view.share, stats, wanted)
+        if by_p is None:
             return value
-        share = 0.5 / pixel_count(p, b.mask).clamp(min=1).view(-1, 1, 1, 1)
-        if b.mask is not None:
-            share = share * b.mask
-        slope = _slope(e, p, windows, share, stats) * p * rest
+        slope = view.by_logits(by_p)
     return with_slope(b.logits, value, slope)
 
 

@@ -82,9 +82,9 @@ class Wants:
     def sizes(self) -> list[tuple[int, int, int]]:
         """(B, H, W) to choose from, each as often as it is to be drawn."""
         short = [*product((1, 2, 3), self.sides, self.sides)]
-        few = [(1, LONG, n) for n in self.sides] + [(1, n, LONG) for n in self.sides]
-        few += [(2, LONG, 5), (1, LONG, LONG)]
-        return short + few[:: max(1, len(few) * ONE_IN // len(short))] if self.long else short
+        few = [(1, LONG, LONG), (2, LONG, 5)]
+        few += [size for n in self.sides[::-1] for size in ((1, LONG, n), (1, n, LONG))]
+        return short + few[: len(short) // (ONE_IN - 1)] if self.long else short
 
     @cached_property
     def contents(self) -> list[tuple[TargetKind, MaskKind, float, bool]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,8 @@ from .tools import LawError
 Status = Literal["kept", "broken", "declared", "unreached", "inapplicable"]
 # Cases are drawn on, up to this many times as many, while a law says nothing yet.
 PATIENCE = 5
+# And up to this many while a knob has not mattered yet.
+ENOUGH = 25
 
 __all__ = ["Score", "Status", "Violation", "check", "score"]
 
@@ -112,54 +114,58 @@ def _excused(loss: Subject, number: int) -> Score:
     return Score(number, "inapplicable", reason=reason)
 
 
-def _try(loss: Subject, law: Law, cases: int, seed: int) -> Score:
-    reason = inapplicable(law.number, loss)
-    if reason:
-        return Score(law.number, "inapplicable", reason=reason)
-    silent = set(alternatives(loss)) if law.silent else set()
-    tried = reached = 0
+def _recipes(loss: Subject, law: Law, seed: int) -> Iterator[Recipe]:
+    """Draw recipes without end, the same for the same seed."""
     dtype, masks = working_dtype(loss), takes_mask(loss)
     choose = random.Random(f"{seed}/{law.number}").choice
-    while tried < cases or (tried < PATIENCE * cases and (silent or not reached)):
-        recipe = compose(law.wants, loss.kind, choose, masks=masks, dtype=dtype)
+    while True:
+        yield compose(law.wants, loss.kind, choose, masks=masks, dtype=dtype)
+
+
+def _try(loss: Subject, law: Law, cases: int, seed: int) -> Score:
+    def fault(status: Status, what: str, reason: str = "") -> Score:
+        code = of_check(loss, law.number, cases, seed)
+        found = Violation(law.number, law.name, what, None, code)
+        return Score(law.number, status, tried, reached, reason, found)
+
+    tried = reached = 0
+    reason = inapplicable(law.number, loss)
+    if reason:  # and asked for all the same
+        return fault("inapplicable", f"cannot be tried: {reason}", reason)
+    silent = set(alternatives(loss)) if law.silent else set()
+    for recipe in _recipes(loss, law, seed):
+        if tried >= max(cases, ENOUGH if silent else 0, 0 if reached else PATIENCE * cases):
+            break
         tried += 1
         case = recipe.case()
         try:
             reached += law(loss, case)
-        except LawError:
-            return Score(law.number, "broken", tried, reached, violation=_of(loss, law, recipe))
+        except LawError as error:
+            found = _shrunk(loss, law, recipe, error.what)
+            return Score(law.number, "broken", tried, reached, violation=found)
         if law.silent and silent:
             silent = law.silent(loss, case, silent)
-    code = of_check(loss, law.number, cases, seed)
     if silent:
         knobs = ", ".join(sorted(silent))
-        what = f"no effect on value or gradient in {tried} cases: {knobs}"
-        wrong = Violation(law.number, law.name, what, None, code)
-        return Score(law.number, "broken", tried, reached, violation=wrong)
-    if not reached:
-        return _unreached(loss, law, tried, code)
-    return Score(law.number, "kept", tried, reached)
+        return fault("broken", f"no effect on value or gradient in {tried} cases: {knobs}")
+    if reached:
+        return Score(law.number, "kept", tried, reached)
+    if reason := soft_label(law.number, loss):
+        return Score(law.number, "inapplicable", tried, reason=reason)
+    return fault("unreached", f"none of {tried} cases reached its premise: nothing is known")
 
 
-def _of(loss: Subject, law: Law, recipe: Recipe) -> Violation:
-    """The violation on the smallest case that breaks the law as this one does."""
+def _shrunk(loss: Subject, law: Law, recipe: Recipe, what: str) -> Violation:
+    """The violation on the smallest case found that breaks the law."""
+    said = {recipe: what}
 
-    def fails(candidate: Recipe) -> str:
+    def fails(candidate: Recipe) -> bool:
         try:
             law(loss, candidate.case())
         except LawError as error:
-            return error.what
-        return ""
+            said[candidate] = error.what
+        return candidate in said
 
-    least = smallest(lambda candidate: bool(fails(candidate)), recipe, law.wants)
+    least = smallest(fails, recipe, law.wants)
     code = of_case(loss, law.number, least)
-    return Violation(law.number, law.name, fails(least), least, code)
-
-
-def _unreached(loss: Subject, law: Law, tried: int, code: str) -> Score:
-    reason = soft_label(law.number, loss)
-    if reason:
-        return Score(law.number, "inapplicable", tried, reason=reason)
-    what = f"none of {tried} cases reached its premise, so nothing is known"
-    wrong = Violation(law.number, law.name, what, None, code)
-    return Score(law.number, "unreached", tried, violation=wrong)
+    return Violation(law.number, law.name, said[least], least, code)

@@ -112,4 +112,4 @@ def copy_bandwidth(device: str, megabytes: int) -> float:
         y.copy_(x)
 
     copy()
-    return 2 * x.numel() * x.element_size() / min(_block(copy, 1, device) for _ in range(9))
+    return 2 * x.numel() * x.element_size() / min(_block(copy, 3, device) for _ in range(9))

@@ -92,6 +92,7 @@ def _benchmark(found: Result) -> str:
             f"{row['ratio']:.2f}x",
             _wanted(row),
             _verdict(row["met"]),
+            "" if row["values_apart"] is None else f"{row['values_apart']:.0e}",
         ]
         for row in found["ratios"]
     ]
@@ -103,7 +104,7 @@ def _benchmark(found: Result) -> str:
             f"copy, {found['traffic']['copy_gb_per_s']:.1f} GB/s read and written: "
             f"{1e3 * found['traffic']['least_s']:.1f} ms.\n"
         )
-    return text + "\n" + _table(["ratio", "found", "target", ""], ratios)
+    return text + "\n" + _table(["ratio", "found", "target", "", "values apart"], ratios)
 
 
 def _memory(rows: list[Result]) -> str:

@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import losses
-from losses.birefnet import AS_RELEASED
 
 from . import references
-from .inputs import Inputs, Size, blobs, levels, logits, make
+from .inputs import Inputs, Size, blobs, leaf, levels, logits, make
 
 Loss = Callable[..., Tensor]
 COMPILED = ", compiled"
@@ -90,6 +89,10 @@ def _costs(subject: str, wanted: float) -> tuple[Ratio, Ratio]:
     return Ratio(subject, "bce" + COMPILED, "cost", wanted), Ratio(subject, "bce", "cost", wanted)
 
 
+def _pixels(size: Size) -> Inputs:
+    return make("logits", size)
+
+
 def _with_map(size: Size) -> Inputs:
     z, t = make("logits", size)
     assert isinstance(t, Tensor)
@@ -124,7 +127,7 @@ def _structure() -> Benchmark:
             *_costs("structure" + COMPILED, 2.5),
             *_costs("map given" + COMPILED, 1.5),
         ),
-        traffic=28,
+        traffic=28,  # logits and target read twice, the map written and read, a gradient written
         extra=1,
     )
 
@@ -134,7 +137,7 @@ def _ssim() -> Benchmark:
         "ssim",
         "SSIM, upstream with five 11 x 11 convolutions",
         Size(4, 1024),
-        lambda size: make("logits", size),
+        _pixels,
         (
             *_pair("upstream", references.ssim, ours=False),
             *_pair("ssim", losses.ssim),
@@ -152,7 +155,7 @@ def _ssim() -> Benchmark:
 def _composite() -> Benchmark:
     def released(*args: Tensor) -> Tensor:
         *maps, t = args
-        return losses.birefnet_pixel(maps, t, **AS_RELEASED)
+        return losses.birefnet_pixel(maps, t, **losses.AS_RELEASED)
 
     def default(*args: Tensor) -> Tensor:
         *maps, t = args
@@ -185,4 +188,46 @@ def _composite() -> Benchmark:
     )
 
 
-BENCHMARKS = {b.name: b for b in (_structure(), _ssim(), _composite())}
+def _coarse_logits(size: Size) -> Inputs:
+    """Logits in steps of 1/4, so that almost all negatives are tied."""
+    z, t = make("logits", size)
+    assert isinstance(z, Tensor)
+    return leaf((z.detach() * 4).round() / 4), t
+
+
+def _ohem(name: str, title: str, level: str, inputs: Callable[[Size], Inputs]) -> Benchmark:
+    def ours(z: Tensor, t: Tensor) -> Tensor:
+        return losses.balanced_bce(z, t, level=level)
+
+    image, judged = level == "image", name != "ohem_ties"
+    fast, slow = "balanced_bce", "full sort of each image" if image else "full sort"
+    return Benchmark(
+        name,
+        title,
+        Size(8, 640),
+        inputs,
+        (
+            *_pair(slow, references.by_image if image else references.sorted_bce, ours=False),
+            *(() if image else _pair("topk", references.topk_bce, ours=False)),
+            *_pair(fast, ours),
+        ),
+        (
+            Ratio(fast, slow, wanted=2 if judged else None),
+            Ratio(fast + COMPILED, slow, wanted=4 if judged else None),
+            Ratio(fast + COMPILED, slow + COMPILED, wanted=4 if judged else None),
+            *(() if image else (Ratio(fast, "topk"), Ratio(fast + COMPILED, "topk"))),
+        ),
+    )
+
+
+BENCHMARKS = {
+    b.name: b
+    for b in (
+        _structure(),
+        _ssim(),
+        _composite(),
+        _ohem("ohem_image", "Hard negatives of each image, the default", "image", _pixels),
+        _ohem("ohem_batch", "Hard negatives of the batch, as published", "batch", _pixels),
+        _ohem("ohem_ties", "The same under ties, logits in steps of 1/4", "batch", _coarse_logits),
+    )
+}

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 RELEASED = {
-    "DIS": {"bce": 30.0, "iou": 0.5, "ssim": 10.0},
+    "DIS5K": {"bce": 30.0, "iou": 0.5, "ssim": 10.0},
     "General": {"bce": 30.0, "iou": 0.5, "ssim": 10.0, "mae": 100.0},
     "Matting": {"bce": 30.0, "ssim": 10.0, "mae": 100.0},
 }
@@ -118,12 +118,12 @@ def pixel(levels: list[Tensor], t: Tensor, weights: dict[str, float]) -> Tensor:
 
 
 def fine_tune(
-    weights: dict[str, float], epoch: int, epochs: int, last: int, task: str = "DIS"
+    weights: dict[str, float], epoch: int, epochs: int, last: int, task: str = "DIS5K"
 ) -> None:
     """Change the weights in place at the start of an epoch, as the training loop does.
 
-    ``last`` is negative: -40 for DIS. The factors are applied anew in every one of the last
-    epochs, so that iou ends at .5^40, and a resumed run starts from 1.
+    ``last`` is negative: -40 for DIS5K, -10 for Matting, else -20. The factors are applied anew
+    in every one of the last epochs, so that iou ends at .5^40, and a resumed run starts from 1.
     """
     if epoch <= epochs + last:
         return
