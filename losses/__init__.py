@@ -16,7 +16,7 @@ from .boundary import boundary_region, boundary_weight
 from .checks import check_batch
 from .contour import contour
 from .contract import Batch, Reduction, image_mean, image_sum, prepare, reduce
-from .db import db, step
+from .db import DB_FLAVOURS, db, step
 from .edges import gradient_labels, gradient_map
 from .gradient import excess_bce, gradient_supervision
 from .imbalance import class_balanced_bce, focal
@@ -36,6 +36,7 @@ from .unet import unet_bce, unet_weight
 
 __all__ = [
     "AS_RELEASED",
+    "DB_FLAVOURS",
     "RELEASED",
     "Batch",
     "Knob",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -17,6 +18,8 @@ from .contract import (
     image_mean,
     image_sum,
     over,
+    pixel_count,
+    pooled,
     prepare,
     reduce,
     safe_ratio,
@@ -34,11 +37,28 @@ INFINITE = 2**31 - 1
 __all__ = ["balanced_bce"]
 
 
-def mined_count(t: Tensor, m: Tensor | None, ratio: float, level: Level) -> tuple[Tensor, Tensor]:
-    """Positives and mined negatives Q = floor(min(#neg, ratio #pos)) of each image, in float64."""
-    positives = over(level, image_sum(t.double(), m))
-    negatives = over(level, image_sum(1 - t.double(), m))
-    return positives, torch.minimum(negatives, (ratio * positives).nan_to_num(nan=0.0)).floor()
+@dataclass(frozen=True)
+class Counts:
+    """Of each image: positives, the negatives Q that count, and how many pixels that is."""
+
+    positives: Tensor
+    mined: Tensor
+    pixels: Tensor
+
+
+def count(
+    t: Tensor, m: Tensor | None, ratio: float, min_negatives: float, level: Level = "image"
+) -> Counts:
+    """Q = floor(ratio #pos), or all negatives where that is no fewer; sums in float64."""
+    weight = t.double()
+    positives = over(level, image_sum(weight, m))
+    negatives = over(level, image_sum(1 - weight, m))
+    wanted = torch.where(positives == 0, min_negatives, ratio * positives)
+    everything = wanted >= negatives
+    mined = torch.where(everything, negatives, wanted.floor())
+    return Counts(
+        positives, mined, torch.where(everything, over(level, pixel_count(weight, m)), mined)
+    )
 
 
 def balanced_value(b: Batch, ratio: float, min_negatives: int, level: Level, form: Form) -> Tensor:
@@ -47,19 +67,15 @@ def balanced_value(b: Batch, ratio: float, min_negatives: int, level: Level, for
     if form == "byte":  # only pixels that are exactly 1 or 0 have a class
         solid = (t == 0) | (t == 1)
         m = solid if m is None else m & solid
-    positives, mined = mined_count(t, m, ratio, level)
-    spare = over(level, image_sum(1 - t.double(), m)).clamp(max=min_negatives).floor()
-    mined = torch.where(positives == 0, spare, mined)
-    if form == "mean":  # a scalar times masks that sum to what it is divided by
-        seen = (positives + mined > 0).to(z.dtype)
-        return (
-            seen * over(level, image_mean(bce_map(z, t))) / (z.shape[0] if level == "batch" else 1)
-        )
+    n = count(t, m, ratio, min_negatives, level)
+    if form == "mean":  # one number, times masks that sum to what it is divided by
+        seen = (n.positives + n.mined > 0).to(z.dtype)
+        return seen * pooled(image_mean(bce_map(z, t), m), b, level)
     hardness = select((1 - t) * F.softplus(z), m, z.dtype)
     rows = hardness.flatten(1) if level == "image" else hardness.view(1, -1)
-    hardest = hardest_sum(rows, mined[: rows.shape[0]].long()).expand(z.shape[0])
+    hardest = hardest_sum(rows, n.pixels[: rows.shape[0]].long()).expand(z.shape[0])
     easy = over(level, image_sum(t * F.softplus(-z), m))
-    return safe_ratio(easy + hardest, (positives + mined).to(z.dtype))
+    return safe_ratio(easy + hardest, (n.positives + n.mined).to(z.dtype))
 
 
 @register(
@@ -90,9 +106,9 @@ def balanced_bce(
 
     .. math:: (S(t\, l^+) + \textstyle\sum_{hardest\ Q} (1 - t)\, l^-) / (\#pos + Q)
 
-    #pos = S(t), #neg = S(1 - t), Q = floor(min(#neg, ratio #pos)); a soft pixel is positive with
-    weight t and negative with weight 1 - t. Ties share their gradient. ``min_negatives`` is how
-    many an image without positives mines; 0, as published, gives it neither value nor gradient.
+    #pos = S(t), #neg = S(1 - t), Q = floor(ratio #pos), at most #neg; a soft pixel is positive
+    with weight t and negative with weight 1 - t. Ties share their gradient. ``min_negatives`` is
+    how many an image without positives mines; 0, as published, gives it no value and no gradient.
     ``level`` "batch" mines over the batch, as published. ``form`` "byte" drops every soft pixel
     from both classes (MhLiao/DB); "mean" is mmocr's reduction='mean': plain bce of all pixels,
     whatever the ratio. ratio inf is bce where there is a positive pixel.

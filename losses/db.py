@@ -38,8 +38,9 @@ _BATCH: dict[str, object] = {
     "denominator": "linear",
     "empty": "published",
 }
-# Knobs of ``db`` with which the paper and four published codes train.
-FLAVOURS: dict[str, dict[str, object]] = {
+# Knobs of ``db`` with which the paper and four published codes train. A batch without positives
+# has no gradient from Dice in any of them; PaddleOCR's probability term is 0 there, here it is 1.
+DB_FLAVOURS: dict[str, dict[str, object]] = {
     "MhLiao": {**_BATCH, "form": "byte"},
     "paper": {"binary": "balanced_bce", "prob_weight": 1.0, "l1": "sum", "min_negatives": 0},
     "PaddleOCR": {**_BATCH, "prob": "dice"},
@@ -47,7 +48,7 @@ FLAVOURS: dict[str, dict[str, object]] = {
     "doctr": {**_BATCH, "prob": "focal", "prob_weight": 10.0, "threshold_weight": 1.0},
 }
 
-__all__ = ["FLAVOURS", "db", "step"]
+__all__ = ["DB_FLAVOURS", "db", "step"]
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,8 @@ def db(
     P = sigmoid(logits); ``threshold`` T is a map in [0, 1]. ``prob`` and ``binary`` are the losses
     of P and B: balanced_bce (with ratio, min_negatives and form as the loss of that name), dice
     (without smoothing), bce, both added, or focal (gamma 2, alpha .5). Mining has no effect on
-    dice, which is one number for an image. ``FLAVOURS`` has the knobs of the paper and of four
-    published codes: ``losses.build("db", **losses.db.FLAVOURS["PaddleOCR"])``.
+    dice, which is one number for an image. ``DB_FLAVOURS`` has the knobs of the paper and of four
+    published codes: ``losses.build("db", **losses.DB_FLAVOURS["PaddleOCR"])``.
     ``mask`` selects the pixels of P and B, ``threshold_mask`` those of T.
     Shapes (B,1,H,W); range [0, inf), 0 iff P and B equal a binary t and T its target.
 

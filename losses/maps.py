@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
-import torch
 from torch import Tensor
 
-from .balanced import mined_count
+from .balanced import count
 from .checks import check_choice
 from .contract import (
     Batch,
@@ -91,10 +91,8 @@ def balanced_l1(
     error = (b.logits - b.target).abs()
     inside = target > 0 if region is None else region.bool()
     r = select(inside.to(error.dtype), b.mask, error.dtype)
-    positives, mined = mined_count(r, b.mask, ratio, "image")
-    rest = image_sum(1 - r.double(), b.mask)
-    mined = torch.where(positives == 0, rest, mined)
+    n = count(r, b.mask, ratio, math.inf)
     outside = select((1 - r) * error, b.mask, error.dtype)
-    hardest = hardest_sum(outside.flatten(1), mined.long())
-    value = safe_ratio(image_sum(r * error), positives.to(error.dtype))
-    return reduce(value + safe_ratio(hardest, mined.to(error.dtype)), reduction)
+    hardest = hardest_sum(outside.flatten(1), n.pixels.long())
+    value = safe_ratio(image_sum(r * error), n.positives.to(error.dtype))
+    return reduce(value + safe_ratio(hardest, n.mined.to(error.dtype)), reduction)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..bound import Loss, build
-from ..db import FLAVOURS
+from ..db import DB_FLAVOURS
 from ..released import fine_tuning
 
 SIDE, RADII = 352, (20, 50, 150)
@@ -158,7 +158,7 @@ def other_total() -> str:
     inputs = (blurred(t), level, t, 0.3 + 0.4 * ring, ring)
     texts = []
     for flavour in ("MhLiao", "paper"):
-        parts = build("db", **FLAVOURS[flavour]).components(*inputs)
+        parts = build("db", **DB_FLAVOURS[flavour]).components(*inputs)
         total = sum(float(v) for v in parts.values())
         texts.append(_join([100 * float(v) / total for v in parts.values()], ".1f"))
     return (

@@ -12,8 +12,6 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-import torch
-
 from ..bound import build
 from ..registry import names
 from . import others, report
@@ -43,7 +41,6 @@ def main(given: Sequence[str] | None = None) -> int:
     if not asked.table and asked.loss is None:
         print(report.laws())
         return 0
-    torch.set_num_threads(1)  # the maps are tiny: threads cost more than they bring
     own = {
         n: score(build(n), cases=asked.cases) for n in ([asked.loss] if asked.loss else names())
     }

@@ -61,7 +61,8 @@ class Law:
             what = error.what
             origin: Exception = error
         except Exception as error:
-            what = f"raises {type(error).__name__}: {str(error).splitlines()[0] or error!r}"
+            said = (str(error) or "no message").splitlines()[0]
+            what = f"raises {type(error).__name__}: {said}"
             origin = error
         raise LawError(what, f"{tried.name} breaks {self}: {what} ({case})") from origin
 

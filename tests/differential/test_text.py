@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 import losses
-from losses.db import FLAVOURS, step
+from losses.db import DB_FLAVOURS as FLAVOURS
+from losses.db import step
 from tests.upstream import text
 
 from .agree import agree, draw, normal

@@ -100,39 +100,3 @@ def test_the_gradient_of_the_probability_survives_where_it_rounds_to_one() -> No
     q = torch.sigmoid(torch.tensor(-20.0, dtype=torch.float64))
     expected = torch.stack([q * (1 - q), torch.tensor(0.25).double(), q * (1 - q)]).float()
     torch.testing.assert_close(z.grad, expected, rtol=1e-6, atol=0)
-
-
-def _arguments(kind: str) -> tuple[object, ...]:
-    g = torch.Generator().manual_seed(5)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=g)
-
-    t = (normal(2, 1, 16, 16) > 0).float()
-    small = [normal(2, 1, 16 // s, 16 // s) for s in (8, 4, 2)]
-    if kind == "gradient":
-        return small, [normal(2, 1, 4, 4)] * 3, normal(2, 3, 16, 16), t
-    return ([*small, normal(2, 1, 16, 16)] if kind == "levels" else normal(2, 1, 16, 16)), t
-
-
-@pytest.mark.parametrize("name", losses.names())
-@pytest.mark.parametrize("masked", [False, True])
-def test_a_loss_compiles_to_one_graph_with_the_same_value(name: str, masked: bool) -> None:
-    loss = losses.build(name)
-    args = _arguments(loss.kind)
-    mask = (torch.arange(256).view(1, 1, 16, 16) % 3 > 0).expand(2, 1, 16, 16) if masked else None
-
-    def fn(*inputs: object) -> Tensor:
-        return loss(*inputs, mask=mask, progress=0.75)  # type: ignore[arg-type]
-
-    torch._dynamo.reset()
-    whole = torch.compile(fn, fullgraph=True, backend="eager")
-    torch.testing.assert_close(whole(*args), fn(*args))
-
-
-def test_inputs_are_not_mutated() -> None:
-    for name in losses.names():
-        loss = losses.build(name)
-        args, again = _arguments(loss.kind), _arguments(loss.kind)
-        loss(*args, progress=0.5)  # type: ignore[arg-type]
-        torch.testing.assert_close(args, again, rtol=0, atol=0)

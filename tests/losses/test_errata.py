@@ -18,7 +18,7 @@ numbered = pytest.mark.parametrize("erratum", ERRATA, ids=lambda e: str(e.number
 def inputs(kind: str) -> tuple[object, ...]:
     g = torch.Generator().manual_seed(0)
     z = 2 * torch.randn(2, 1, 70, 80, generator=g, dtype=torch.float64)
-    t = (z + torch.randn(z.shape, generator=g, dtype=torch.float64) > 1).double()
+    t = (z + torch.randn(z.shape, generator=g, dtype=torch.float64) > 3).double()
     t = (0.9995 * t).contiguous()
     if kind == "levels":
         return [z], t
