@@ -22,7 +22,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m losses.laws", description=__doc__)
     parser.add_argument("--table", action="store_true", help="score losses on the laws")
     parser.add_argument("--loss", metavar="NAME", choices=names(), help="score this one alone")
-    parser.add_argument("--cases", metavar="N", type=int, default=20, help="cases a law (20)")
+    parser.add_argument("--cases", metavar="N", type=int, default=50, help="cases a law (50)")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     return parser.parse_args(given)
 

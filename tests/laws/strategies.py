@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,8 +12,6 @@ from losses.laws.table import inapplicable, soft_label
 
 T = TypeVar("T")
 VALUE_CASES, GRADCHECK_CASES, VARIANT_CASES = 200, 20, 20
-# One op thread: the maps are tiny, and threads cost more than they bring.
-torch.set_num_threads(1)
 
 
 @st.composite

@@ -1,15 +1,15 @@
 """Each law rejects a loss that breaks it: the laws are tried on planted defects."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from losses import laws
-from losses.contract import image_mean, prepare, probability, reduce
-from losses.laws.cases import plain
+import losses
+from losses import image_mean, prepare, probability, reduce
+from losses.laws import BY_NUMBER, check
 
 Fn = Callable[..., Tensor]
 
@@ -103,6 +103,112 @@ def product_overlap(logits: Tensor, target: Tensor, *, mask=None, reduction="mea
     return reduce(1 - (both + 1) / ((p + t).sum((1, 2, 3)) - both + 1), reduction)
 
 
+def drops_what_is_nearly_one(
+    logits: Tensor, target: Tensor, *, mask=None, reduction="mean"
+) -> Tensor:
+    """A byte of .999 is 0: soft pixels are neither positive nor negative."""
+    b = prepare(logits, target, mask)
+    solid = (b.target.byte() + (1 - b.target).byte()).bool()
+    values = torch.where(solid, cross_entropy(b.logits, b.target), 0.0)
+    return reduce(image_mean(values, b.mask), reduction)
+
+
+def weight_without_effect(
+    logits: Tensor, target: Tensor, *, mask=None, gamma: float = 5.0, reduction="mean"
+) -> Tensor:
+    """F3Net's line: the mean is taken first, so that S(w c) / S(w) = c."""
+    b = prepare(logits, target, mask)
+    weight = 1 + gamma * (F.avg_pool2d(b.target, 3, 1, 1) - b.target).abs()
+    mean = image_mean(cross_entropy(b.logits, b.target), b.mask).view(-1, 1, 1, 1)
+    return reduce((weight * mean).sum((1, 2, 3)) / weight.sum((1, 2, 3)), reduction)
+
+
+def ratio_without_effect(
+    logits: Tensor, target: Tensor, *, mask=None, ratio: float = 3.0, reduction="mean"
+) -> Tensor:
+    """Negatives are mined of a loss that is one number for the image."""
+    b = prepare(logits, target, mask)
+    positives, negatives = b.target.sum((1, 2, 3)), (1 - b.target).sum((1, 2, 3))
+    mined = torch.minimum(negatives, (ratio * positives).floor())
+    dice = losses.dice(logits, target, mask=mask, reduction="none")
+    return reduce((positives * dice + mined * dice) / (positives + mined + 1e-12), reduction)
+
+
+def mines_what_sorts_first(
+    logits: Tensor, target: Tensor, *, mask=None, ratio: float = 3.0, reduction="mean"
+) -> Tensor:
+    """Equal negatives are taken in the order of their pixels."""
+    b = prepare(logits, target, mask)
+    images = []
+    for z, t in zip(b.logits.flatten(1), b.target.flatten(1), strict=True):
+        hard = cross_entropy(z, t)
+        count = min(int((t == 0).sum()), int(ratio * t.sum()))
+        worst = hard[t == 0].topk(count).values
+        images.append((hard[t == 1].sum() + worst.sum()) / (t.sum() + count).clamp(min=1))
+    return reduce(torch.stack(images), reduction)
+
+
+def mines_from_the_whole_batch(
+    logits: Tensor, target: Tensor, *, mask=None, reduction="mean"
+) -> Tensor:
+    """One image's hard negatives take the place of another's."""
+    return losses.balanced_bce(logits, target, mask=mask, level="batch", reduction=reduction)
+
+
+def squared_error(logits: Tensor, target: Tensor, *, mask=None, reduction="mean") -> Tensor:
+    """Convex in p, but p bends in the logits."""
+    return losses.mse(logits, target, mask=mask, reduction=reduction)
+
+
+def smoothed_mean(logits: Tensor, target: Tensor, *, mask=None, reduction="mean") -> Tensor:
+    """One pixel too many in the denominator."""
+    b = prepare(logits, target, mask)
+    pixels = b.target[0].numel()
+    values = cross_entropy(b.logits, b.target).sum((1, 2, 3)) / (pixels + 1)
+    return reduce(values, reduction)
+
+
+class CountsItsCalls:
+    """A weight that falls with every call: a resumed run starts anew."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        *,
+        mask: Tensor | None = None,
+        progress: float | None = None,  # noqa: ARG002
+        reduction: losses.Reduction = "mean",
+    ) -> Tensor:
+        """Weigh by the number of calls, whatever the progress."""
+        self.calls += 1
+        return 0.9**self.calls * losses.bce(logits, target, mask=mask, reduction=reduction)
+
+
+def switches_objective(
+    logits: Tensor, target: Tensor, *, mask=None, progress=None, reduction="mean"
+) -> Tensor:
+    """bce until .37, mae from there on."""
+    loss = losses.bce if progress < 0.37 else losses.mae
+    return loss(logits, target, mask=mask, reduction=reduction)
+
+
+def noisy_labels(logits: Tensor, target: Tensor, *, mask=None, reduction="mean") -> Tensor:
+    """Another draw of noise each time."""
+    b = prepare(logits, target, mask)
+    t = (b.target + 0.1 * torch.rand_like(b.target)).clamp(max=1)
+    return reduce(image_mean(cross_entropy(b.logits, t), b.mask), reduction)
+
+
+def hardens_the_target(logits: Tensor, target: Tensor, *, mask=None, reduction="mean") -> Tensor:
+    """The caller's target is rounded in place."""
+    target.round_()
+    return losses.bce(logits, target, mask=mask, reduction=reduction)
+
+
 BROKEN: list[tuple[int, Fn]] = [
     (1, never_zero),
     (1, negative),
@@ -114,26 +220,91 @@ BROKEN: list[tuple[int, Fn]] = [
     (6, smooths_the_labels),
     (7, detaches_half),
     (8, published_dice),
+    (8, drops_what_is_nearly_one),
     (9, log_of_a_probability),
     (9, stays_half),
     (10, product_overlap),
+    (11, weight_without_effect),
+    (11, ratio_without_effect),
+    (12, mines_what_sorts_first),
+    (12, mines_from_the_whole_batch),
+    (12, losses.bce),
+    (13, squared_error),
+    (14, smoothed_mean),
+    (15, CountsItsCalls()),
+    (15, switches_objective),
+    (16, noisy_labels),
+    (16, hardens_the_target),
 ]
 
 
 @pytest.mark.parametrize(("number", "fn"), BROKEN, ids=lambda x: getattr(x, "__name__", str(x)))
 def test_the_law_rejects_a_planted_defect(number: int, fn: Fn) -> None:
-    with pytest.raises(AssertionError, match=f"breaks law {number}:"):
-        laws.check(plain(fn), laws=[number], cases=40)
+    (found,) = check(fn, laws=[number], cases=40)
+    assert found.law == number
+    assert found.name == BY_NUMBER[number].name
+    assert found.what in str(found)
+    assert found.reproduce.splitlines()[-1] in str(found)
+    with pytest.raises(AssertionError):
+        exec(found.reproduce, {"loss": fn})
 
 
 def test_every_law_has_a_defect_that_it_rejects() -> None:
-    assert {number for number, _ in BROKEN} == set(laws.BY_NUMBER)
+    assert {number for number, _ in BROKEN} == set(BY_NUMBER)
 
 
-def test_a_sound_loss_of_ones_own_passes_the_public_check() -> None:
-    def sound(logits: Tensor, target: Tensor, *, mask=None, reduction="mean") -> Tensor:
+@pytest.mark.parametrize(
+    ("number", "fn", "images", "pixels"),
+    [
+        (3, over_the_batch, 2, 1),
+        (4, leans_to_one_side, 1, 2),
+        (5, smooths_the_labels, 1, 2),
+        (8, published_dice, 1, 1),
+        (12, mines_what_sorts_first, 1, 9),
+    ],
+    ids=lambda x: getattr(x, "__name__", str(x)),
+)
+def test_the_case_returned_is_as_small_as_can_be(
+    number: int, fn: Fn, images: int, pixels: int
+) -> None:
+    (found,) = check(fn, laws=[number], cases=40)
+    assert found.case is not None
+    batch, h, w = found.case.size
+    assert (batch, h * w) == (images, pixels)
+    assert found.case.mask == "none"
+    assert found.case.seed < 5
+
+
+@pytest.fixture
+def falsely_limited() -> Iterator[str]:
+    @losses.register(
+        "falsely_limited",
+        knobs={"power": losses.number(0, 4), "spare": losses.number(0, 1)},
+        limits=(losses.Limit({"power": 1.0}, losses.mse),),
+    )
+    def falsely_limited(
+        logits: Tensor, target: Tensor, *, mask=None, power=2.0, spare=0.5, reduction="mean"
+    ) -> Tensor:
         b = prepare(logits, target, mask)
-        with torch.autocast("cpu", enabled=False):
-            return reduce(image_mean(cross_entropy(b.logits, b.target), b.mask), reduction)
+        gap = (probability(b.logits) - b.target).abs() ** power + 0 * spare
+        return reduce(image_mean(gap, b.mask), reduction)
 
-    assert all(laws.check(plain(sound), cases=20).values())
+    yield "falsely_limited"
+    losses.unregister("falsely_limited")
+
+
+def test_a_limit_case_that_is_none_is_found(falsely_limited: str) -> None:
+    (found,) = check(losses.build(falsely_limited), laws=[11])
+    assert found.what.startswith("at {'power': 1.0} it is")
+    with pytest.raises(AssertionError):
+        exec(found.reproduce)
+
+
+def test_a_declared_knob_without_effect_is_found(
+    falsely_limited: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = losses.build(falsely_limited)
+    monkeypatch.setattr(losses.laws.settings, "_equals", lambda *_: None)
+    (found,) = check(loss, laws=[11])
+    assert found.case is None
+    assert found.what == "no effect on value or gradient in 25 cases: spare"

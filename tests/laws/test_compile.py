@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 import torch
-from torch import Tensor
 
 import losses
 from losses.laws import Case, evaluate, make_case
