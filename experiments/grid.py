@@ -6,12 +6,12 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import losses
 from experiments import grids
 from experiments.config import Knobs, LossConfig, RunConfig, TrainConfig, code_digest, run_hash
 from experiments.data import Counts, DataConfig, load_splits
 from experiments.errors import UserError, unknown
 from experiments.metrics import METRICS
+from experiments.objective import main_loss
 from experiments.provenance import commit, versions
 
 EMBEDDED = Counts(train=488, val=40, test=92)  # 8, 2 and 4 compositions of each object
@@ -129,10 +129,10 @@ def with_losses(grid: Grid, names: Sequence[str]) -> Grid:
         if name in arms:
             raise UserError(f"--loss {name}: {grid.name!r} has an arm of that name")
         try:
-            about = losses.spec(name).fn.__doc__ or name
+            spec = main_loss(name)
         except ValueError as error:
             raise UserError(f"--loss: {error}") from error
-        about = about.strip().splitlines()[0]
+        about = (spec.fn.__doc__ or name).strip().splitlines()[0]
         loss = replace(grid.arms[grid.baseline].loss, pixel={"name": name})
         arms[name] = replace(grid.arms[grid.baseline], about=about, loss=loss)
         contrasts += (Contrast(name, grid.baseline, f"{name} instead of {grid.baseline}"),)

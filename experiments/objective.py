@@ -20,6 +20,16 @@ LABEL_KNOBS = tuple(
 )
 
 
+def main_loss(name: str) -> losses.Spec:
+    """The declaration of a loss that can be the main one; ValueError for others."""
+    spec = losses.spec(name)
+    if spec.kind not in ("logits", "levels"):
+        raise ValueError(
+            f"{name!r} is of kind {spec.kind!r}: a main loss is of kind 'logits' or 'levels'"
+        )
+    return spec
+
+
 @dataclass(frozen=True)
 class Parts:
     """The two terms of a step, unweighted."""
@@ -40,12 +50,7 @@ class Objective:
         name = knobs.pop("name")
         gradient = dict(config.gradient)
         try:
-            kind = losses.spec(name).kind
-            if kind not in ("logits", "levels"):
-                raise ValueError(
-                    f"{name!r} is of kind {kind!r}: a main loss is of kind 'logits' or 'levels'"
-                )
-            self.per_level = kind == "logits"
+            self.per_level = main_loss(name).kind == "logits"
             self._pixel: Callable[..., Tensor] = losses.build(name, **knobs)
             self._gradient: Callable[..., Tensor] = losses.build(
                 "gradient_supervision", **gradient

@@ -229,8 +229,12 @@ def _non_finite(
     file = folder / "nonfinite_batch.safetensors"
     with whole(file) as draft:
         save_file({"images": images.contiguous(), "targets": targets.contiguous()}, draft)
+    try:
+        losses.check_batch(torch.zeros_like(targets), targets)
+        cause = "a lower learning rate, warm-up or gradient clipping is the usual fix"
+    except ValueError as error:
+        cause = f"the data are at fault: {error}"
     return NonFiniteLossError(
         f"loss is not finite at step {step} (pixel {parts.pixel.item():g}, "
-        f"gradient {parts.gradient.item():g}); the batch is in {file}; "
-        "a lower learning rate, warm-up or gradient clipping is the usual fix"
+        f"gradient {parts.gradient.item():g}); the batch is in {file}; {cause}"
     )

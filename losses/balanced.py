@@ -54,6 +54,8 @@ def count(
     positives = over(level, image_sum(weight, m))
     negatives = over(level, image_sum(1 - weight, m))
     wanted = torch.where(positives == 0, min_negatives, ratio * positives)
+    if ratio:  # one faint pixel asks for no negative: as an image without positives
+        wanted = torch.where(wanted < 1, min_negatives, wanted)
     everything = wanted >= negatives
     mined = torch.where(everything, negatives, wanted.floor())
     return Counts(
@@ -108,11 +110,15 @@ def balanced_bce(
 
     #pos = S(t), #neg = S(1 - t), Q = floor(ratio #pos), at most #neg; a soft pixel is positive
     with weight t and negative with weight 1 - t. Ties share their gradient. ``min_negatives`` is
-    how many an image without positives mines; 0, as published, gives it no value and no gradient.
+    how many an image mines whose positives ask for none (ratio #pos below 1); 0, as published,
+    gives an image without positives no value and no gradient.
     ``level`` "batch" mines over the batch, as published. ``form`` "byte" drops every soft pixel
     from both classes (MhLiao/DB); "mean" is mmocr's reduction='mean': plain bce of all pixels,
     whatever the ratio. ratio inf is bce where there is a positive pixel.
     Shapes (B,1,H,W); ratio >= 0; range [0, inf), 0 iff p = t for a binary target.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, or a knob out of its range.
     """
     check_choice("form", form, FORMS)
     b = prepare(logits, target, mask)

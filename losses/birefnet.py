@@ -16,7 +16,6 @@ from .contract import (
     Batch,
     Reduction,
     full_precision,
-    image_mean,
     reduce,
     select,
     upsample,
@@ -69,20 +68,20 @@ def class_ce(
     Raises:
         ValueError: no head, or shapes that do not fit.
     """
-    if not class_logits or any(z.dim() != 2 or z.shape[0] != label.shape[0] for z in class_logits):
-        seen = [tuple(z.shape) for z in class_logits]
+    if not isinstance(class_logits, (list, tuple)):
+        seen_type = type(class_logits).__name__
+        raise ValueError(f"class_logits is a {seen_type}, expected a list of (B, K)")
+    seen = [tuple(z.shape) for z in class_logits]
+    if not seen or any(len(s) != 2 or s[0] != label.shape[0] for s in seen) or label.dim() != 1:
         raise ValueError(
             f"class_logits has shapes {seen}, label {tuple(label.shape)}: expected (B, K) and (B,)"
         )
+    if label.is_floating_point():
+        raise ValueError(f"label has dtype {label.dtype}, expected class numbers; label.long()?")
     values = [
         F.cross_entropy(z.to(working_dtype(z)), label, reduction="none") for z in class_logits
     ]
     return reduce(torch.stack(values).sum(0), reduction)
-
-
-def _threshold(b: Batch) -> Tensor:
-    p = torch.sigmoid(b.logits)
-    return image_mean(1 - p.square() - (p - 1).square(), b.mask)
 
 
 def _structure(b: Batch, edges: Tensor | None, terms: Form) -> Tensor:
@@ -146,7 +145,8 @@ def birefnet_pixel(
     windows of 64 px and no smoothing, contour a length weight of 10.
 
     levels: list of (B,1,h,w), coarse to fine; target (B,1,H,W). Range [0, inf), 0 iff p = t for
-    a binary target. A coarse level may hold NaN only where all it is spread to is ignored.
+    a binary target. A coarse level may hold NaN only where all it is spread to is ignored. The
+    target gets no gradient, and the loss can be differentiated once.
 
     Raises:
         ValueError: no level, or a shape or dtype that does not fit.
@@ -156,21 +156,19 @@ def birefnet_pixel(
     check_choice("empty", empty, EMPTY)
     check_choice("terms", terms, ("repaired", "as_published"))
     maps, t, m = enter_levels(levels, target, mask)
-    how = Terms(bce, iou, ssim, mae, mse, denominator, empty, iou_reduction == "sum")
+    batch_sum = iou_reduction == "sum"
+    how = Terms(bce, iou, ssim, mae, mse, threshold, denominator, empty, batch_sum)
     stats = target_statistics(t, m) if ssim else None
     edges = boundary_weight(t, mask=m) if structure else None
     asymmetric = terms == "as_published"
     others: dict[str, tuple[float, Callable[[Batch], Tensor]]] = {
         "structure": (structure, lambda b: _structure(b, edges, terms)),
-        "threshold": (threshold, _threshold),
         "patch_iou": (patch_iou, lambda b: _patch(b, denominator, empty, terms)),
         "contour": (contour, lambda b: contour_value(b, 10.0, as_published=asymmetric)),
     }
     found: dict[str, Tensor] = {CARRIER: zero(maps[-1])}
     for z in maps:
-        b = Batch(z, t, m)
-        values, carrier = joined(b, how, stats)
-        values |= {name: w * term(b) for name, (w, term) in others.items() if w}
+        values, carrier = joined(Batch(z, t, m), how, stats, others)
         for name, value in {**values, CARRIER: carrier}.items():
             found[name] = found[name] + value if name in found else value
     return {name: reduce(found[name], reduction) for name in (CARRIER, *TERMS) if name in found}

@@ -51,6 +51,9 @@ def class_balanced_bce(
     nor gradient: 2 % positives weigh 49 times as much as negatives. A number for ``pos_weight``
     weighs positives by it and negatives by 1 instead.
     Shapes (B,1,H,W); range [0, inf), 0 iff p = t for a binary target.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, or a knob out of its range.
     """
     b = prepare(logits, target, mask)
     z, t = b.logits, b.target
@@ -105,8 +108,12 @@ def focal(
     .. math:: S(m\, (1 - p_t)^\gamma\, l) / S(m), \quad p_t = p t + (1 - p)(1 - t)
 
     ``alpha`` in [0, 1] weighs positives by alpha and negatives by 1 - alpha. The gradient is
-    finite for gamma below 1 too, where the power has none at p_t = 1.
+    finite for gamma below 1 too, where the power has none at p_t = 1. The target gets no
+    gradient, and the loss can be differentiated once.
     Shapes (B,1,H,W); range [0, inf), 0 iff p = t for a binary target; gamma 0 is bce.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, or a knob out of its range.
     """
     b = prepare(logits, target, mask)
     return reduce(focal_value(b, gamma, alpha), reduction)

@@ -103,6 +103,9 @@ def dice(
     1 - t where the target is empty; "published" gives a false positive no gradient there.
     ``level`` "batch" takes the sums over the whole batch, as text detectors do.
     Shapes (B,1,H,W); smooth >= 0; range [0, 1], 0 iff p = t ("l1", "squared").
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, or a knob out of its range.
     """
     b = prepare(logits, target, mask)
     return reduce(dice_value(b, smooth, denominator, empty, level), reduction)
@@ -130,6 +133,9 @@ def iou(
     .. math:: 1 - (o + s) / (|P| + |T| - o + s)
 
     Knobs as in ``dice``. Shapes (B,1,H,W); range [0, 1], 0 iff p = t ("l1", "squared").
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, or a knob out of its range.
     """
     b = prepare(logits, target, mask)
     area, miss = overlap_sums(b, denominator, empty, probability(b.logits), level)
@@ -178,6 +184,9 @@ def tversky(
     FP = S(p (1 - t)), FN = S((1 - p) t). alpha = beta = .5 is dice of twice the smooth, 1 is iou.
     ``empty`` as in ``dice``. Shapes (B,1,H,W); range [0, 1], 0 iff p = t for a binary target;
     with alpha or beta 0 also elsewhere.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, or a knob out of its range.
     """
     check_choice("denominator", denominator, ("l1", "linear"))
     check_choice("empty", empty, EMPTY)
@@ -219,6 +228,9 @@ def dice_bce(
     r"""Dice and bce, weighted and added, as nnU-Net has them (Nature Methods 2021).
 
     Knobs as in ``dice``. Shapes (B,1,H,W); range [0, inf), 0 iff p = t for a binary target.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, or a knob out of its range.
     """
     b = prepare(logits, target, mask)
     overlap = dice_value(b, smooth, denominator, empty)

@@ -83,6 +83,9 @@ def patch_iou(
     ``as_published`` is BiRefNet's code: it loops over the batch and channel axes, sees the top
     left 64 x 64 px alone, and sums over the batch; the other knobs do nothing then.
     Shapes (B,1,H,W); range [0, 1], 0 iff p = t ("l1", "squared").
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, or a knob out of its range.
     """
     b = prepare(logits, target, mask)
     if as_published:

@@ -175,8 +175,12 @@ def ssim(
     r"""SSIM loss, (1 - SSIM) / 2 with 11 x 11 Gaussian windows (Wang et al., TIP 2004).
 
     Sigma 1.5, C1 .01^2, C2 .03^2, zero padding, as BiRefNet has it; ``form`` "basnet" is
-    1 - SSIM (CVPR 2019). Windows leave ignored pixels out. The target gets no gradient.
+    1 - SSIM (CVPR 2019). Windows leave ignored pixels out. The target gets no
+    gradient, and the loss can be differentiated once.
     Shapes (B,1,H,W); range [0, 1] ("basnet" [0, 2]), 0 iff p = t.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, or a knob out of its range.
     """
     check_choice("form", form, ("half", "basnet"))
     b = prepare(logits, target, mask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from .slopes import with_slope
 from .ssim import TargetStatistics, ssim_terms
 from .views import View, each, look
 
+Others = Mapping[str, tuple[float, Callable[[Batch], Tensor]]]
 Pair = tuple[Tensor, Tensor | None]  # value (B,), derivative by p (B,1,H,W) where wanted
 
 __all__ = ["Terms", "joined"]
@@ -29,6 +30,7 @@ class Terms:
     ssim: float
     mae: float
     mse: float
+    threshold: float
     denominator: Denominator
     empty: Empty
     batch_sum: bool
@@ -64,8 +66,23 @@ def _iou(b: Batch, view: View, how: Terms, wanted: bool) -> Pair:
     return times * value, each(of_miss) * by_miss + each(of_area) * by_area
 
 
+def _threshold(view: View, wanted: bool) -> Pair:
+    """1 - p^2 - (1 - p)^2, written 2 p (1 - p)."""
+    value = image_sum(2 * view.p * view.rest * view.share)
+    return value, 2 * (view.rest - view.p) * view.share if wanted else None
+
+
+def _by_autograd(b: Batch, term: Callable[[Batch], Tensor], wanted: bool) -> Pair:
+    """Value and derivative by the logits of a term, its graph freed at once."""
+    with torch.set_grad_enabled(wanted):
+        z = b.logits.detach().requires_grad_(wanted)
+        value = term(Batch(z, b.target, b.mask))
+        slope = torch.autograd.grad(value.sum(), z)[0] if wanted else None
+    return value.detach(), slope
+
+
 def joined(
-    b: Batch, how: Terms, stats: TargetStatistics | None
+    b: Batch, how: Terms, stats: TargetStatistics | None, others: Others
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Weighted values (B,) of the terms, and zeros (B,) that carry the gradient of their sum."""
     wanted = torch.is_grad_enabled() and b.logits.requires_grad
@@ -75,6 +92,7 @@ def joined(
             "iou": (how.iou, lambda: _iou(b, view, how, wanted)),
             "mae": (how.mae, lambda: _mae(view, wanted)),
             "mse": (how.mse, lambda: _mse(view, wanted)),
+            "threshold": (how.threshold, lambda: _threshold(view, wanted)),
         }
         if stats is not None:
             terms["ssim"] = (
@@ -87,10 +105,16 @@ def joined(
                 value, slope = term()
                 values[name] = weight * value
                 by_p = by_p if slope is None else by_p + weight * slope
+        slope = view.by_logits(by_p)
         if how.bce:
             values["bce"] = how.bce * image_mean(bce_map(b.logits, b.target), b.mask)
-        carrier = image_sum(torch.zeros_like(view.p))
-        if not wanted:
-            return values, carrier
-        slope = view.by_logits(by_p) + how.bce * view.share * view.error
-    return values, with_slope(b.logits, carrier, slope)
+            slope = slope + how.bce * view.share * view.error
+        for name, (weight, fn) in others.items():
+            if weight and not torch.compiler.is_compiling():
+                value, by_z = _by_autograd(b, fn, wanted)
+                values[name] = weight * value
+                slope = slope if by_z is None else slope + weight * by_z
+    if torch.compiler.is_compiling():  # the compiler decides itself what to keep
+        values |= {name: weight * fn(b) for name, (weight, fn) in others.items() if weight}
+    carrier = b.logits.detach().new_zeros(b.logits.shape[0])
+    return values, with_slope(b.logits, carrier, slope) if wanted else carrier

@@ -92,6 +92,9 @@ def unet_bce(
 
     ``weight`` takes a map that ``unet_weight`` made with the data; else it is made here, on the
     host. Shapes (B,1,H,W); w0 >= 0; sigma > 0 px; range [0, inf), minimum at p = t.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, or a knob out of its range.
     """
     b = prepare(logits, target, mask)
     if weight is None:

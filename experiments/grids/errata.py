@@ -79,7 +79,9 @@ GRID = Grid(
         Contrast("iou_summed", "composite", "BiRefNet: IoU summed over the batch (5)"),
         Contrast("tuned_again", "tuned", "BiRefNet: factors at every epoch (6)"),
         Contrast("contour_leaning", "contour", "BiRefNet: asymmetric contour (8)"),
-        Contrast("balanced_byte", "balanced", "DB: soft pixels dropped, batch mining (10)"),
+        Contrast(
+            "balanced_byte", "balanced", "DB: soft pixels dropped, batch mining, no fallback (10)"
+        ),
         Contrast("balanced_mean", "balanced", "mmocr: mining without effect (13)"),
     ),
     primary="F_weighted",

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..bound import Loss, build
+from ..db import DB_FLAVOURS
+from ..released import AS_RELEASED
 from . import measured
 
 __all__ = ["ERRATA", "Erratum", "Setting"]
@@ -38,7 +40,7 @@ class Erratum:
     number: int
     source: str
     defect: str
-    published: Setting | None  # None: NaN, of which no setting is made
+    published: Setting | None  # None: no number, of which no setting is made
     repaired: Setting
     consequence: Callable[[], str]
 
@@ -84,7 +86,7 @@ ERRATA: tuple[Erratum, ...] = (
         5,
         "BiRefNet's loss.py, IoULoss",
         "sums over the batch, without smoothing: 0 / 0 for an empty target met exactly",
-        Setting("birefnet_pixel", {**_ONLY, "iou": 0.5, "iou_reduction": "sum"}),
+        Setting("birefnet_pixel", {**_ONLY, "iou": 0.5, **AS_RELEASED}),
         Setting("birefnet_pixel", {**_ONLY, "iou": 0.5}),
         measured.summed_over_the_batch,
     ),
@@ -99,7 +101,8 @@ ERRATA: tuple[Erratum, ...] = (
     Erratum(
         7,
         "BiRefNet's birefnet.py, label of the gradient supervision",
-        "not detached, so BCE moves the label (the mask head); sigmoid makes a flat region .5",
+        "not detached, so BCE moves the label (the mask head); gated by unbounded logits; sigmoid "
+        "makes a flat region .5",
         Setting("gradient_supervision", {"detach_target": False}),
         Setting("gradient_supervision", {"gate": "pred", "squash": "abs"}),
         measured.grey_label,
@@ -117,8 +120,8 @@ ERRATA: tuple[Erratum, ...] = (
         "MhLiao/DB, seg_detector_loss.py, against AAAI 2020, eq. 5",
         "mean L1 for the paper's sum, Dice for its BCE on the binary map, a factor 5 on the "
         "probability loss",
-        Setting("db", {**_BATCH, "form": "byte", "denominator": "linear", "empty": "published"}),
-        Setting("db", {"binary": "balanced_bce", "prob_weight": 1.0, "l1": "sum"}),
+        Setting("db", DB_FLAVOURS["MhLiao"]),
+        Setting("db", DB_FLAVOURS["paper"]),
         measured.other_total,
     ),
     Erratum(
@@ -132,7 +135,8 @@ ERRATA: tuple[Erratum, ...] = (
     Erratum(
         11,
         "MhLiao/DB, l1_loss.py",
-        "BalanceL1Loss divides by counts that may be 0: NaN; MaskL1Loss too, on an empty mask",
+        "BalanceL1Loss divides by counts that may be 0: NaN; MaskL1Loss has no grad_fn on an "
+        "empty mask",
         None,
         Setting("balanced_l1", {}),
         measured.nothing_by_nothing,
@@ -141,7 +145,7 @@ ERRATA: tuple[Erratum, ...] = (
         12,
         "PaddleOCR, det_basic_loss.py, BalanceLoss with DiceLoss",
         "Dice is one number for the batch: mining it selects nothing, whatever the ratio",
-        Setting("db", {"prob": "dice"}),
+        Setting("db", DB_FLAVOURS["PaddleOCR"]),
         Setting("db", {}),
         measured.mining_a_number,
     ),
@@ -149,7 +153,7 @@ ERRATA: tuple[Erratum, ...] = (
         13,
         "mmocr 1.x, MaskedBalancedBCEWithLogitsLoss with reduction='mean'",
         "as erratum 1: the loss arrives averaged, and balancing a number gives that number",
-        Setting("balanced_bce", {"form": "mean"}),
+        Setting("balanced_bce", {**_BATCH, "form": "mean"}),
         Setting("balanced_bce", {}),
         measured.balancing_a_number,
     ),

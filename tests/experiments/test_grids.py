@@ -69,4 +69,6 @@ def test_a_loss_that_is_unknown_or_an_arm_already_is_refused() -> None:
 @pytest.mark.parametrize("name", ["masked_l1", "db", "gradient_supervision"])
 def test_a_loss_of_another_kind_is_no_main_loss(name: str) -> None:
     with pytest.raises(UserError, match="a main loss is of kind 'logits' or 'levels'"):
+        grids.with_losses(grids.find("which_loss"), [name])
+    with pytest.raises(UserError, match="a main loss is of kind 'logits' or 'levels'"):
         Objective(LossConfig(pixel={"name": name}))

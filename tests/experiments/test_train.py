@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from experiments import train as training
 from experiments.checkpoint import FILE
 from experiments.config import run_hash
+from experiments.data.augment import Augment
 from experiments.errors import UserError
 from experiments.objective import Objective
 from experiments.train import NonFiniteLossError, build_model, lr_factor, train
@@ -115,6 +116,19 @@ def test_a_nan_loss_stops_the_run_and_saves_the_batch(tiny, tmp_path, monkeypatc
     batch = load_file(tmp_path / "nonfinite_batch.safetensors")
     assert batch["images"].shape == (4, 3, 64, 64)
     assert batch["targets"].shape == (4, 1, 64, 64)
+
+
+def test_targets_that_are_nan_are_blamed_and_not_the_learning_rate(
+    tiny, tmp_path, monkeypatch
+) -> None:
+    def spoil(_self, images, masks):
+        masks = masks.clone()
+        masks[0, 0, 0, :3] = float("nan")
+        return images, masks
+
+    monkeypatch.setattr(Augment, "__call__", spoil)
+    with pytest.raises(NonFiniteLossError, match=r"step 0 .*data are at fault: target has 3 NaN"):
+        train(tiny, tmp_path, quiet)
 
 
 def test_unknown_losses_knobs_and_switches_name_the_nearest(tiny, tmp_path) -> None:
