@@ -112,6 +112,23 @@ def test_the_published_lovasz_hinge_of_an_empty_target_is_bermans() -> None:
     agree(lambda z: loss(z, none), lambda z: general.lovasz_hinge(z, none), [z])
 
 
+def test_the_lovasz_gradient_of_a_small_object_in_a_large_image_survives_float32() -> None:
+    # A false alarm grows the Jaccard loss by about 4e-10 here: a difference of numbers near 1.
+    side, corner = 1024, slice(500, 520)
+    z = torch.randn(1, 1, side, side, generator=torch.Generator().manual_seed(0))
+    t = torch.zeros_like(z)
+    t[..., corner, corner] = 1
+    narrow, wide = z.requires_grad_(), z.detach().double().requires_grad_()
+    losses.lovasz_hinge(narrow, t).backward()
+    general.lovasz_hinge(wide, t.double()).backward()
+    found, wanted = narrow.grad.double(), wide.grad  # type: ignore[union-attr]
+    assert int(t.sum()) == 400
+    assert wanted.count_nonzero() > 800_000
+    assert not (found[wanted != 0] == 0).any()
+    for pixels in (t == 1, t == 0):
+        assert (found - wanted)[pixels].norm() < 1e-5 * wanted[pixels].norm()
+
+
 def blobs(*shape: int, seed: int = 0) -> Tensor:
     """Several objects apart from one another, and an image with one and with none."""
     h, w = shape
@@ -130,6 +147,16 @@ def test_u_nets_weights_equal_the_slow_loop(
     t = blobs(*shape, seed=1)
     ours = losses.unet_weight(t, w0=w0, sigma=sigma)
     torch.testing.assert_close(ours, general.unet_weight(t, w0, sigma), rtol=1e-12, atol=1e-12)
+
+
+def test_objects_that_touch_at_a_corner_are_two() -> None:
+    t = torch.zeros(1, 1, 8, 9, dtype=torch.float64)
+    t[..., 1:4, 1:4] = t[..., 4:7, 4:8] = 1
+    assert sorted(map(len, general.objects_of(t[0, 0] > 0))) == [9, 12]
+    torch.testing.assert_close(losses.unet_weight(t), general.unet_weight(t), rtol=0, atol=1e-12)
+    t[..., 3, 4] = 1  # a side in common
+    assert list(map(len, general.objects_of(t[0, 0] > 0))) == [22]
+    torch.testing.assert_close(losses.unet_weight(t), general.unet_weight(t), rtol=0, atol=1e-12)
 
 
 def test_unet_bce_is_the_mean_by_those_weights() -> None:

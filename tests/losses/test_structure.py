@@ -28,9 +28,18 @@ def test_a_full_mask_weighs_at_the_border_as_published_and_not_with_exclude() ->
 
 def test_a_relative_window_is_31_at_352_and_91_at_1024() -> None:
     assert [_side("relative", (s, s)) for s in (352, 1024)] == [31, 91]
-    t = sample(size=12)[1]
-    same = losses.boundary_weight(t, window=1)
-    torch.testing.assert_close(losses.boundary_weight(t, window="relative"), same)
+
+
+@pytest.mark.parametrize(("size", "side"), [((70, 70), 7), ((50, 98), 7), ((23, 23), 3)])
+def test_a_relative_window_weighs_as_the_window_of_that_side_alone(
+    size: tuple[int, int], side: int
+) -> None:
+    g = torch.Generator().manual_seed(4)
+    t = (torch.rand(2, 1, *size, generator=g, dtype=torch.float64) > 0.5).double()
+    found = losses.boundary_weight(t, window="relative")
+    torch.testing.assert_close(found, losses.boundary_weight(t, window=side), rtol=0, atol=0)
+    for other in (side - 2, side + 2, 31):
+        assert (found - losses.boundary_weight(t, window=other)).abs().max() > 0.2
 
 
 def test_gamma_0_is_bce_plus_iou_in_product_form() -> None:

@@ -1,9 +1,9 @@
 """Losses of general use, in their published or commonly copied forms."""
 
-import numpy as np
+import math
+
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import label
 from torch import Tensor
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "focal",
     "iou",
     "lovasz_hinge",
+    "objects_of",
     "tversky",
     "unet_weight",
     "vnet_dice",
@@ -84,14 +85,29 @@ def lovasz_hinge(z: Tensor, t: Tensor) -> Tensor:
     return torch.stack(values).mean()
 
 
-def _nearest_two(objects: np.ndarray, row: int, column: int) -> tuple[float, float]:
+Pixel = tuple[int, int]
+
+
+def objects_of(inside: Tensor) -> list[list[Pixel]]:
+    """Pixels of each object of a boolean (H,W) map, filled from a seed by its 4 neighbours."""
+    rest = {(int(row), int(column)) for row, column in inside.nonzero()}
+    objects = []
+    while rest:
+        front, found = [rest.pop()], []
+        while front:
+            row, column = front.pop()
+            found.append((row, column))
+            beside = {(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)}
+            front += beside & rest
+            rest -= beside
+        objects.append(found)
+    return objects
+
+
+def _nearest_two(objects: list[list[Pixel]], row: int, column: int) -> list[float]:
     """Distances from a pixel to the nearest and the second nearest object, one by one."""
-    distances = []
-    for k in range(1, int(objects.max()) + 1):
-        ys, xs = np.nonzero(objects == k)
-        distances.append(float(np.sqrt((ys - row) ** 2 + (xs - column) ** 2).min()))
-    first, second = sorted(distances)[:2]
-    return first, second
+    distances = [min(math.hypot(y - row, x - column) for y, x in pixels) for pixels in objects]
+    return sorted(distances)[:2]
 
 
 def unet_weight(t: Tensor, w0: float = 10.0, sigma: float = 5.0) -> Tensor:
@@ -100,15 +116,14 @@ def unet_weight(t: Tensor, w0: float = 10.0, sigma: float = 5.0) -> Tensor:
     Objects are components with 4 neighbours of t > .5; classes weigh 1 / (2 share).
     """
     result = torch.ones_like(t)
-    for image, weight in zip(t[:, 0].numpy() > 0.5, result[:, 0], strict=True):
-        share = float(image.mean())
-        objects, count = label(image)
-        for row, column in np.ndindex(image.shape):
-            w = 1.0
-            if 0 < share < 1:
-                w = 1 / (2 * (share if image[row, column] else 1 - share))
-            if count >= 2:
-                first, second = _nearest_two(objects, row, column)
-                w += w0 * float(np.exp(-((first + second) ** 2) / (2 * sigma**2)))
-            weight[row, column] = w
+    for inside, weight in zip(t[:, 0] > 0.5, result[:, 0], strict=True):
+        share = int(inside.sum()) / inside.numel()
+        objects = objects_of(inside)
+        for row in range(inside.shape[0]):
+            for column in range(inside.shape[1]):
+                if 0 < share < 1:
+                    weight[row, column] = 1 / (2 * (share if inside[row, column] else 1 - share))
+                if len(objects) >= 2:
+                    apart = sum(_nearest_two(objects, row, column))
+                    weight[row, column] += w0 * math.exp(-(apart**2) / (2 * sigma**2))
     return result
