@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_choice, check_target
+from .checks import check_choice, check_target, is_integer, is_number
 from .contract import full_precision, safe_ratio, select
 
 Border = Literal["zero", "exclude"]
@@ -22,9 +22,9 @@ def _side(window: Window, size: tuple[int, int]) -> int:
     """Odd window side; "relative" is 31 at 352 px, of sqrt(H W), to the nearest odd number."""
     if window == "relative":
         return 2 * math.floor(31 * math.sqrt(size[0] * size[1]) / 352 / 2) + 1
-    if not isinstance(window, int) or isinstance(window, bool) or window < 1 or window % 2 == 0:
+    if not is_integer(window) or window < 1 or window % 2 == 0:
         raise ValueError(f"window={window!r}: expected an odd integer >= 1 or 'relative'")
-    return window
+    return int(window)
 
 
 def _window_sum(x: Tensor, side: int, dim: int) -> Tensor:
@@ -112,10 +112,11 @@ def boundary_weight(
     once per batch and hand it to every loss that takes ``weight``.
 
     Raises:
-        ValueError: a bad shape or dtype, an even window, a negative gamma.
+        ValueError: a bad shape or dtype, an even window, an unknown border, a gamma that is no
+            number >= 0 or not finite.
     """
-    if gamma < 0:
-        raise ValueError(f"gamma={gamma!r}: expected >= 0")
+    if not is_number(gamma) or not 0 <= gamma < math.inf:
+        raise ValueError(f"gamma={gamma!r}: expected a number >= 0 that is finite; 5?")
     t, valid = _enter(target, mask)
     return 1 + gamma * select(_contrast(t, window, border, valid), valid, t.dtype)
 
@@ -125,7 +126,11 @@ def boundary_region(target: Tensor, *, window: Window = 31, mask: Tensor | None 
     """|box(t) - t| over its greatest value in each image: 1 at the boundary, 0 far from it.
 
     Shapes (B,1,H,W) -> (B,1,H,W), in [0, 1]; 0 everywhere in an image without a boundary.
-    Padding and ignored pixels are left out of the means.
+    Padding and ignored pixels are left out of the means. Made of F3Net's contrast (AAAI 2020,
+    eq. 3).
+
+    Raises:
+        ValueError: a bad shape or dtype, an even window.
     """
     t, valid = _enter(target, mask)
     contrast = select(_contrast(t, window, "exclude", valid), valid, t.dtype)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import cast
+from numbers import Integral, Real
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
-__all__ = ["check_batch", "check_choice", "check_levels", "check_logits", "check_progress"]
-__all__ += ["check_target"]
+__all__ = ["check_batch", "check_beside", "check_choice", "check_image", "check_levels"]
+__all__ += ["check_logits", "check_progress", "check_target", "is_integer", "is_number"]
 
 
 def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
@@ -23,20 +24,41 @@ def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
     raise ValueError(f"{argument}={value!r} is unknown: expected one of {list(choices)}{hint}")
 
 
-def check_progress(progress: float | None, who: str) -> float:
+def is_number(value: object) -> TypeGuard[float]:
+    """Say whether ``value`` is a real number, Python's or numpy's; a bool or a tensor is none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_integer(value: object) -> TypeGuard[int]:
+    """Say whether ``value`` is an integer, Python's or numpy's; a bool is none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_progress(progress: object, who: str) -> float:
     """Return ``progress``; ValueError unless it is a number in [0, 1]."""
     if progress is None:
         raise ValueError(f"{who} is scheduled: pass progress= in [0, 1] (step / total steps)")
+    if not is_number(progress):
+        raise ValueError(
+            f"progress={progress!r} is a {type(progress).__name__}: expected a number in [0, 1]; "
+            "step / total steps?"
+        )
     if not 0.0 <= progress <= 1.0:
         raise ValueError(f"progress={progress!r} is outside [0, 1]: pass step / total steps")
-    return progress
+    return float(progress)
+
+
+def _fix_shape(x: Tensor, channels: int) -> str:
+    if x.dim() == 3:
+        return "; unsqueeze(1)?" if channels == 1 else "; unsqueeze(0)?"
+    return "; expand(-1, 3, -1, -1)?" if channels == 3 and x.shape[1:2] == (1,) else ""
 
 
 def _check_map(name: str, x: object, channels: int = 1) -> Tensor:
     if not isinstance(x, Tensor):
         raise ValueError(f"{name} is a {type(x).__name__}, expected a tensor (B,{channels},H,W)")
     if x.dim() != 4 or x.shape[1] != channels:
-        fix = "; unsqueeze(1)?" if x.dim() == 3 else ""
+        fix = _fix_shape(x, channels)
         raise ValueError(f"{name} has shape {tuple(x.shape)}, expected (B,{channels},H,W){fix}")
     if 0 in x.shape:
         raise ValueError(f"{name} has shape {tuple(x.shape)}: there is no pixel in it")
@@ -49,6 +71,19 @@ def _check_float(name: str, x: Tensor) -> None:
         raise ValueError(f"{name} has dtype {x.dtype}, expected a floating one; {name}{fix}?")
 
 
+def _check_equal(name: str, x: Tensor, of: str, like: Tensor, fix: str) -> None:
+    if x.shape != like.shape:
+        raise ValueError(
+            f"{name} has shape {tuple(x.shape)}, {of} has {tuple(like.shape)}: expected equal; "
+            f"{fix}?"
+        )
+
+
+def _check_device(name: str, x: Tensor, of: str, like: Tensor) -> None:
+    if x.device != like.device:
+        raise ValueError(f"{name} is on {x.device}, {of} on {like.device}: .to() one?")
+
+
 def check_target(
     target: Tensor, mask: Tensor | None, names: tuple[str, str] = ("target", "mask")
 ) -> None:
@@ -59,15 +94,42 @@ def check_target(
     if mask is None:
         return
     _check_map(of_mask, mask)
-    if mask.shape != target.shape:
+    _check_equal(of_mask, mask, of_target, target, f"interpolate the {of_mask} (nearest)")
+    _check_device(of_mask, mask, of_target, target)
+
+
+def check_beside(name: str, x: object, target: Tensor) -> Tensor:
+    """Return a map that a call was given, ``weight`` or ``region``.
+
+    Raises:
+        ValueError: no tensor, not of the target's shape and device, neither floating nor bool.
+    """
+    if not isinstance(x, Tensor):
         raise ValueError(
-            f"{of_mask} has shape {tuple(mask.shape)}, {of_target} has {tuple(target.shape)}: "
-            f"expected equal; interpolate the {of_mask} (nearest)?"
+            f"{name} is a {type(x).__name__}, expected a tensor of the target's shape "
+            f"{tuple(target.shape)}"
         )
-    if mask.device != target.device:
+    fix = "unsqueeze(1)" if x.dim() == 3 else "make it from this target"
+    _check_equal(name, x, "target", target, fix)
+    if x.dtype != torch.bool:
+        _check_float(name, x)
+    _check_device(name, x, "target", target)
+    return x
+
+
+def check_image(image: object, target: Tensor) -> None:
+    """Raise ValueError unless ``image`` is a floating (B,3,H,W) beside ``target``."""
+    x = _check_map("image", image, 3)
+    if not x.is_floating_point():
         raise ValueError(
-            f"{of_mask} is on {mask.device}, {of_target} on {target.device}: .to() one?"
+            f"image has dtype {x.dtype}, expected a floating one; .float() / 255, then normalise?"
         )
+    if x.shape[0] != target.shape[0] or x.shape[2:] != target.shape[2:]:
+        raise ValueError(
+            f"image has shape {tuple(x.shape)}, target has {tuple(target.shape)}: expected "
+            "(B,3,H,W) of the same images and size; resize both alike?"
+        )
+    _check_device("image", x, "target", target)
 
 
 def check_levels(name: str, levels: object, fix: str = "the model gave no level") -> None:
@@ -87,8 +149,7 @@ def check_logits(logits: Tensor, target: Tensor, name: str = "logits") -> None:
         raise ValueError(
             f"{name} has {logits.shape[0]} images, target has {target.shape[0]}: expected equal"
         )
-    if logits.device != target.device:
-        raise ValueError(f"{name} is on {logits.device}, target on {target.device}: .to() one?")
+    _check_device(name, logits, "target", target)
 
 
 def _count(x: Tensor) -> int:
@@ -107,11 +168,12 @@ def check_batch(
 ) -> None:
     """Check the values of a batch; for the first batch and after a loss that is not finite.
 
-    ``logits`` is one map or a list of levels. This reads values back from the device, which is
-    why no loss does it.
+    ``logits`` is one map of the target's size or a list of levels of any size. This reads values
+    back from the device, which is why no loss does it.
 
     Raises:
-        ValueError: NaN or Inf at valid pixels, target outside [0, 1], mask not in {0, 1}.
+        ValueError: a shape or dtype that does not fit, no level, NaN or Inf at valid pixels,
+            target outside [0, 1], mask not in {0, 1}.
 
     Warns:
         UserWarning: logits that look like probabilities.
@@ -127,23 +189,44 @@ def check_batch(
     if outside:
         fix = "divide by 255?" if float(target[valid].max()) > 1.5 else "clamp(0, 1)?"
         raise ValueError(f"target has {outside} values outside [0, 1]; {fix}")
-    levels = [logits] if isinstance(logits, Tensor) else list(logits)
-    for i, z in enumerate(levels):
-        name = "logits" if isinstance(logits, Tensor) else f"logits[{i}]"
-        check_logits(z, target, name)
+    levels = _named(logits, target)
+    seen = {}
+    for name, z in levels.items():
         here = valid if z.shape == target.shape else torch.ones_like(z, dtype=torch.bool)
         _check_values(name, z, here)
-        _warn_about_probabilities(name, z[here])
+        seen[name] = z[here]
+    _warn_about_probabilities(seen)
 
 
-def _warn_about_probabilities(name: str, values: Tensor) -> None:
+def _named(logits: Tensor | Sequence[Tensor], target: Tensor) -> dict[str, Tensor]:
+    """The levels by the names that errors call them, their shapes checked."""
+    if isinstance(logits, Tensor):
+        check_logits(logits, target)
+        _check_equal("logits", logits, "target", target, "interpolate the logits, or [logits]")
+        return {"logits": logits}
+    check_levels("logits", logits)
+    levels = {f"logits[{i}]": z for i, z in enumerate(logits)}
+    for name, z in levels.items():
+        check_logits(z, target, name)
+    return levels
+
+
+def _range_of_probabilities(values: Tensor) -> list[float]:
+    """The least and greatest value where they look like probabilities, else nothing."""
     if values.numel() < 2:
-        return
-    low, high = cast(tuple[float, float], tuple(float(v) for v in values.aminmax()))
-    if low >= 0 and high <= 1 and high - low > 0.05:
+        return []
+    low, high = (float(v) for v in values.aminmax())
+    return [low, high] if low >= 0 and high <= 1 and high - low > 0.05 else []
+
+
+def _warn_about_probabilities(levels: Mapping[str, Tensor]) -> None:
+    ranges = {name: _range_of_probabilities(values) for name, values in levels.items()}
+    seen = [v for span in ranges.values() for v in span]
+    if seen:
+        suspects = ", ".join(name for name, span in ranges.items() if span)
         warnings.warn(
-            f"{name} lie in [{low:.3g}, {high:.3g}] and look like probabilities; a loss wants "
-            "raw scores: leave the sigmoid out",
+            f"{suspects} lie in [{min(seen):.3g}, {max(seen):.3g}] and look like probabilities; "
+            "a loss wants raw scores: leave the sigmoid out",
             UserWarning,
             stacklevel=3,
         )

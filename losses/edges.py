@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_choice, check_levels, check_logits, check_target
-from .contract import full_precision, select, upsample
+from .checks import check_choice, check_image, check_levels, check_logits, check_target, is_number
+from .contract import full_precision, select, upsample, working_dtype
 from .extremes import dilate, image_quantile
 
 Map = Literal["laplacian", "sobel"]
@@ -45,7 +45,7 @@ class LabelRecipe:
         check_choice("source", self.source, SOURCES)
         check_choice("gate", self.gate, GATES)
         check_choice("squash", self.squash, SQUASHES)
-        if not 0 <= self.dilation <= 1:
+        if not is_number(self.dilation) or not 0 <= self.dilation <= 1:
             raise ValueError(f"dilation={self.dilation!r}: expected a share of the diagonal, 0..1")
 
 
@@ -102,21 +102,27 @@ def gradient_map(image: Tensor, *, kind: Map = "laplacian", mask: Tensor | None 
 
     "laplacian": kornia's with kernel 5, sum over the 5 x 5 window of (x_n - x) / 48, signed.
     "sobel": magnitude of kornia's normalised Sobel gradient (no eps under the root).
-    (B,C,H,W) -> (B,1,H,W). Borders reflect; ignored pixels are left out of windows and get 0;
-    rounding noise of flat parts is set to 0.
+    (B,C,H,W) -> (B,1,H,W), mask (B,1,H,W). Borders reflect (sobel, and maps of less than 3 px:
+    repeat); ignored pixels are left out of windows and get 0; rounding noise of flat parts is set
+    to 0. The operators are those BiRefNet and kornia have.
 
     Raises:
-        ValueError: an unknown kind, not four dimensions, or not floating.
+        ValueError: an unknown kind, an image that is not floating (B,C,H,W), a mask that is not
+            (B,1,H,W) of its size.
     """
     check_choice("kind", kind, MAPS)
-    if image.dim() != 4 or not image.is_floating_point():
+    if not isinstance(image, Tensor):
+        raise ValueError(f"image is a {type(image).__name__}, expected a tensor (B,C,H,W)")
+    if image.dim() != 4 or not image.is_floating_point() or image.shape[1] == 0:
         raise ValueError(
             f"image has shape {tuple(image.shape)} and dtype {image.dtype}: "
-            "expected a floating (B,C,H,W)"
+            "expected a floating (B,C,H,W); .float() / 255?"
         )
-    dtype = torch.float64 if image.dtype == torch.float64 else torch.float32
+    dtype = working_dtype(image)
+    grey = image.to(dtype).mean(dim=1, keepdim=True)
+    check_target(grey, mask, ("image", "mask"))
     valid = None if mask is None else mask.bool()
-    x = select(image.to(dtype).mean(dim=1, keepdim=True), valid, dtype)
+    x = select(grey, valid, dtype)
     return select(_operator(x, valid, kind), valid, dtype)
 
 
@@ -168,7 +174,7 @@ def _stages(
     mask: Tensor | None,
     recipe: LabelRecipe,
 ) -> list[GatedMap]:
-    dtype = torch.float64 if coarse_logits[0].dtype == torch.float64 else torch.float32
+    dtype = working_dtype(coarse_logits[0])
     t = select(target, mask, dtype)
     base = image.to(dtype) if recipe.source == "image" else t
     g = gradient_map(base, kind=recipe.map, mask=mask)
@@ -184,17 +190,16 @@ def gated_maps(
     mask: Tensor | None,
     recipe: LabelRecipe,
 ) -> list[GatedMap]:
-    """Map, gate and squash for every stage; without autograd where the label is detached."""
+    """Map, gate and squash for every stage; without autograd where the label is detached.
+
+    Raises:
+        ValueError: an empty list, a shape or dtype that does not fit.
+    """
     check_levels("coarse_logits", coarse_logits)
     check_target(target, mask)
     for i, z in enumerate(coarse_logits):
         check_logits(z, target, f"coarse_logits[{i}]")
-    fits = image.dim() == 4 and image.shape[0] == target.shape[0]
-    if not fits or image.shape[2:] != target.shape[2:]:
-        raise ValueError(
-            f"image has shape {tuple(image.shape)}, target has {tuple(target.shape)}: expected "
-            "(B,3,H,W) of the same images and size"
-        )
+    check_image(image, target)
     valid = None if mask is None else mask.bool()
     if not recipe.detach_target:
         return _stages(coarse_logits, image, target, valid, recipe)
@@ -226,7 +231,8 @@ def gradient_labels(
     is 0 everywhere. Ignored pixels are left out of windows, dilations and quantiles.
 
     Raises:
-        ValueError: an unknown choice (the nearest is named), an empty list, a shape amiss.
+        ValueError: an unknown choice (the nearest is named), an empty list, a shape amiss, an
+            image that is not floating (B,3,H,W).
     """
     recipe = LabelRecipe(map, source, gate, dilation, squash, detach_target)
     return [s.label for s in gated_maps(coarse_logits, image, target, mask, recipe)]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .boundary import boundary_region
-from .checks import check_choice, check_levels, check_logits, check_target
+from .checks import check_choice, check_image, check_levels, check_logits, check_target
 from .contract import (
     Reduction,
     full_precision,
@@ -109,7 +109,13 @@ def _value(z: Tensor, stage: GatedMap, t: Tensor, m: Tensor | None, how: _Object
     return image_mean(_per_pixel(how)(z, stage.label), m)
 
 
-def _check_stages(predicted: Sequence[Tensor], coarse: Sequence[Tensor], target: Tensor) -> None:
+def _check_stages(
+    predicted: Sequence[Tensor],
+    coarse: Sequence[Tensor],
+    image: Tensor,
+    target: Tensor,
+    mask: Tensor | None,
+) -> None:
     check_levels("gradient_logits", predicted, "is the model's outward reference off?")
     check_levels("coarse_logits", coarse)
     if len(predicted) != len(coarse):
@@ -117,7 +123,8 @@ def _check_stages(predicted: Sequence[Tensor], coarse: Sequence[Tensor], target:
             f"gradient_logits has {len(predicted)} stages, coarse_logits {len(coarse)}: expected "
             "one coarse level for each; levels[:3]?"
         )
-    check_target(target, None)
+    check_target(target, mask)
+    check_image(image, target)
     for i, z in enumerate(predicted):
         check_logits(z, target, f"gradient_logits[{i}]")
 
@@ -177,9 +184,10 @@ def gradient_supervision(
     ImageNet-normalised; target (B,1,H,W). Range [0, inf); minimum where sigmoid = label.
 
     Raises:
-        ValueError: lists empty or of different length, a shape or choice amiss, progress missing.
+        ValueError: lists empty or of different length, a shape, dtype or choice amiss, an image
+            that is not floating (B,3,H,W), progress missing.
     """
-    _check_stages(gradient_logits, coarse_logits, target)
+    _check_stages(gradient_logits, coarse_logits, image, target, mask)
     how = _Objective(objective, lam, mode, progress, region_from, region_level)
     recipe = LabelRecipe(map, source, gate, dilation, squash, detach_target)
     dtype = working_dtype(gradient_logits[-1])
@@ -207,6 +215,9 @@ def excess_bce(
     Bare bce of a soft label cannot fall below the label's entropy (.667 to .693 with the
     released label); this is the part that can be learned. (B,1,h,w) logits are upsampled to the
     label's (B,1,H,W). Range [0, inf).
+
+    Raises:
+        ValueError: a shape or dtype that does not fit.
     """
     check_target(label, mask)
     check_logits(gradient_logits, label, "gradient_logits")

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
+from .checks import is_integer, is_number
+
 __all__ = ["Knob", "check_knob", "choice", "flag", "integer", "nearest", "number"]
 
 
 @dataclass(frozen=True)
 class Knob:
-    """A keyword of a loss: its default and what it may be."""
+    """A keyword of a loss: its default and what it may be. ``odd`` is for integers."""
 
     kind: Literal["float", "int", "choice", "flag", "any"]
     default: object = None
@@ -21,6 +23,7 @@ class Knob:
     high: float = math.inf
     choices: tuple[str, ...] = ()
     optional: bool = False
+    odd: bool = False
 
     def describe(self) -> str:
         """Say in words what the knob may be."""
@@ -29,7 +32,7 @@ class Knob:
         words = " or ".join(repr(c) for c in self.choices)
         if self.kind in ("choice", "any"):
             return words or "anything"
-        span = f"{self.kind} in [{self.low:g}, {self.high:g}]"
+        span = f"{'odd ' * self.odd}{self.kind} in [{self.low:g}, {self.high:g}]"
         return " or ".join([span, *([words] if words else []), *["None"] * self.optional])
 
     def accepts(self, value: object) -> bool:
@@ -40,10 +43,11 @@ class Knob:
             return self.optional
         if self.kind == "flag":
             return isinstance(value, bool)
-        types = (int,) if self.kind == "int" else (int, float)
-        if self.kind == "choice" or isinstance(value, bool) or not isinstance(value, types):
+        if self.kind == "choice" or not is_number(value):
             return False
-        return self.low <= value <= self.high
+        if self.kind == "int" and not is_integer(value):
+            return False
+        return self.low <= value <= self.high and not (self.odd and value % 2 == 0)
 
 
 def number(low: float = -math.inf, high: float = math.inf, *, optional: bool = False) -> Knob:
@@ -51,9 +55,9 @@ def number(low: float = -math.inf, high: float = math.inf, *, optional: bool = F
     return Knob("float", low=low, high=high, optional=optional)
 
 
-def integer(low: int, high: int, *choices: str) -> Knob:
-    """Declare an integer in [low, high], or one of some words."""
-    return Knob("int", low=low, high=high, choices=choices)
+def integer(low: int, high: int, *choices: str, odd: bool = False) -> Knob:
+    """Declare an integer in [low, high], only odd ones if ``odd``, or one of some words."""
+    return Knob("int", low=low, high=high, choices=choices, odd=odd)
 
 
 def choice(*choices: str) -> Knob:
@@ -72,10 +76,17 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def check_knob(loss: str, key: str, knob: Knob, value: object) -> None:
-    """Raise ValueError, naming the range or the nearest choice, for a value out of range."""
+def check_knob(loss: str, key: str, knob: Knob, value: object) -> object:
+    """Return the value, a number as Python's own.
+
+    Raises:
+        ValueError: a value out of the knob's range; the range or the nearest choice is named.
+    """
     if not knob.accepts(value):
         hint = nearest(value, knob.choices) if isinstance(value, str) else ""
         raise ValueError(
             f"knob {key!r} of loss {loss!r} is {value!r}: expected {knob.describe()}{hint}"
         )
+    if knob.kind not in ("int", "float") or not is_number(value):
+        return value
+    return int(value) if is_integer(value) else float(value)

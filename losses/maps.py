@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from .balanced import count
-from .checks import check_choice
+from .checks import check_beside, check_choice
 from .contract import (
     Batch,
     Level,
@@ -57,7 +57,10 @@ def masked_l1(
 
     ``prediction`` is a map in [0, 1], not logits. ``normalise`` "sum" is S(m |x - t|), as the
     paper writes it. 0 with a grad_fn where the mask is empty.
-    Shapes (B,1,H,W); range [0, 1] ("sum": [0, H W]), 0 iff x = t.
+    Shapes (B,1,H,W); range [0, 1] ("sum": [0, H W]), 0 iff x = t. Source: Liao et al., AAAI 2020.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, an unknown ``normalise``.
     """
     b = prepare(prediction, target, mask, _MAP)
     return reduce(l1_value(b, normalise), reduction)
@@ -82,14 +85,18 @@ def balanced_l1(
 
     .. math:: S(R |x - t|) / S(R) + \textstyle\sum_{hardest\ Q} |x - t| / Q
 
-    with Q = min(S(1 - R), ratio S(R)); ``region`` R in {0, 1} is t > 0 by default. The published
-    BalanceL1Loss is NaN where a part is empty: here that part is 0, and an image without region
-    is scored on all its pixels. ``prediction`` is a map in [0, 1], not logits.
-    Shapes (B,1,H,W); ratio >= 0; range [0, 2], 0 iff x = t.
+    with Q = min(S(1 - R), floor(ratio S(R))); ``region`` R in {0, 1} is t > 0 by default. The
+    published BalanceL1Loss is NaN where a part is empty: here that part is 0, and an image
+    without region is scored on all its pixels. ``prediction`` is a map in [0, 1], not logits.
+    Shapes (B,1,H,W); ratio >= 0; range [0, 2], 0 iff x = t wherever Q > 0 or nothing lies
+    outside. Source: BalanceL1Loss of MhLiao/DB (Liao et al., AAAI 2020).
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, of the region too; a ratio below 0.
     """
     b = prepare(prediction, target, mask, _MAP)
     error = (b.logits - b.target).abs()
-    inside = target > 0 if region is None else region.bool()
+    inside = target > 0 if region is None else check_beside("region", region, target).bool()
     r = select(inside.to(error.dtype), b.mask, error.dtype)
     n = count(r, b.mask, ratio, math.inf)
     outside = select((1 - r) * error, b.mask, error.dtype)

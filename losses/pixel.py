@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .boundary import boundary_region
-from .checks import check_choice, check_progress
+from .checks import check_beside, check_choice, check_progress
 from .contract import Reduction, image_mean, prepare, reduce, select
 from .knobs import choice, number
 from .registry import Limit, register
@@ -67,7 +67,10 @@ def bce(
     .. math:: S(m \, l) / S(m), \quad l = \log(1 + e^z) - t z
 
     Shapes (B,1,H,W); range [0, inf), 0 iff p = t for a binary target; for a soft target the
-    minimum is the target's entropy, at p = t.
+    minimum is the target's entropy, at p = t. Source: Good, 1952.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit.
     """
     b = prepare(logits, target, mask)
     return reduce(image_mean(bce_map(b.logits, b.target), b.mask), reduction)
@@ -84,7 +87,10 @@ def mae(
 ) -> Tensor:
     r"""Mean absolute error of the probabilities, S(m |p - t|) / S(m).
 
-    Shapes (B,1,H,W); range [0, 1], 0 iff p = t.
+    Shapes (B,1,H,W); range [0, 1], 0 iff p = t. Source: Ghosh et al., AAAI 2017.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit.
     """
     b = prepare(logits, target, mask)
     return reduce(image_mean(mae_map(b.logits, b.target), b.mask), reduction)
@@ -102,7 +108,10 @@ def mse(
 ) -> Tensor:
     r"""Mean squared error of the probabilities, S(m (p - t)^2) / S(m).
 
-    Shapes (B,1,H,W); range [0, 1], 0 iff p = t.
+    Shapes (B,1,H,W); range [0, 1], 0 iff p = t. Source: Brier, 1950.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit.
     """
     b = prepare(logits, target, mask)
     return reduce(image_mean(mse_map(b.logits, b.target), b.mask), reduction)
@@ -125,6 +134,9 @@ def hybrid(
     r"""lam bce + (1 - lam) mae; lam 1 is bce and lam 0 is mae.
 
     Shapes (B,1,H,W); lam in [0, 1]; range [0, inf), minimum at p = t.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, a lam outside [0, 1].
     """
     b = prepare(logits, target, mask)
     parts = lam * bce_map(b.logits, b.target) + (1 - lam) * mae_map(b.logits, b.target)
@@ -154,17 +166,12 @@ def region_adaptive(
     Shapes (B,1,H,W); range [0, inf), minimum at p = t.
 
     Raises:
-        ValueError: a region of another shape than the target.
+        ValueError: a shape or dtype that does not fit, of the region too.
     """
     b = prepare(logits, target, mask)
     if region is None:
         region = boundary_region(b.target, mask=b.mask)
-    elif region.shape != target.shape:
-        raise ValueError(
-            f"region has shape {tuple(region.shape)}, target has {tuple(target.shape)}: "
-            "expected equal"
-        )
-    r = select(region, b.mask, b.logits.dtype)
+    r = select(check_beside("region", region, b.target), b.mask, b.logits.dtype)
     return reduce(image_mean(regional_map(b.logits, b.target, r), b.mask), reduction)
 
 
@@ -189,7 +196,8 @@ def progressive(
     w bce + (1 - w) mae. Shapes (B,1,H,W); range [0, inf), minimum at p = t.
 
     Raises:
-        ValueError: no progress, or one outside [0, 1].
+        ValueError: a shape, dtype or mode that does not fit; no progress, or one that is no
+            number in [0, 1].
     """
     b = prepare(logits, target, mask)
     w_bce, w_mae = progressive_weights(progress, mode)

@@ -7,25 +7,27 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, ParamSpec, TypeVar, get_args
+from typing import Literal, ParamSpec, get_args
 
 import torch
 from torch import Tensor
 
 from .contract import full_precision
-from .knobs import Knob, check_knob, nearest
+from .declared import check_breaks, check_claims, check_name, check_signature, declare, guard
+from .knobs import Knob, nearest
 
 Kind = Literal["logits", "map", "levels", "gradient", "db"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Claim = Literal["convex", "mined", "pixel_mean"]
 CLAIMS: dict[Claim, int] = {"mined": 12, "convex": 13, "pixel_mean": 14}
 LAWS = (*range(1, 12), 16)
-CALL_TIME = ("mask", "reduction", "progress", "weight", "region")
+SCHEDULED = 15  # the law of losses that depend on progress
+MAPS = ("weight", "region")  # maps that some losses take with a call
+CALL_TIME = ("mask", "reduction", "progress", *MAPS)
 CARRIER = "carrier"  # a part of value 0 that holds the gradient of parts made without autograd
 Input = Tensor | Sequence[Tensor]
 Parts = dict[str, Tensor]
 P = ParamSpec("P")
-R = TypeVar("R")
 
 __all__ = ["Claim", "Kind", "Limit", "Spec", "names"]
 __all__ += ["register", "register_sum", "spec", "unregister"]
@@ -48,8 +50,9 @@ class Spec:
     ``bounds`` its least and greatest value; ``gradgrad`` whether second derivatives are checked.
     ``claims`` are promises beyond the laws of all losses: "mined" (law 12: ratio 3), "convex" in
     the logits (13), "pixel_mean" (14: a mean over pixels). ``limits`` are its known limit cases
-    (11). ``parts`` gives the weighted terms by name, for losses that are sums. ``truth`` tells
-    what sigmoid(logits) should be, for losses that make their own label: a function of the other
+    (11). ``scheduled`` says that it takes progress, ``maps`` which of weight and region. ``parts``
+    gives the weighted terms by name, for losses that are sums. ``truth`` tells what
+    sigmoid(logits) should be, for losses that make their own label: a function of the other
     inputs, the mask and those knobs it has.
     """
 
@@ -65,13 +68,14 @@ class Spec:
     bounds: tuple[float, float] = (0.0, math.inf)
     gradgrad: bool = False
     scheduled: bool = False
+    maps: frozenset[str] = frozenset()
     parts: Callable[..., Parts] | None = None
     truth: Callable[..., list[Tensor]] | None = None
     laws: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
         """Fill ``laws``: those of all losses, those claimed, without those broken."""
-        claimed = {CLAIMS[c] for c in self.claims} | ({15} if self.scheduled else set())
+        claimed = {CLAIMS[c] for c in self.claims} | ({SCHEDULED} if self.scheduled else set())
         object.__setattr__(self, "laws", frozenset({*LAWS, *claimed} - set(self.breaks)))
 
     def __str__(self) -> str:
@@ -79,26 +83,6 @@ class Spec:
 
 
 _REGISTRY: dict[str, Spec] = {}
-
-
-def _declared(name: str, fn: Callable[..., object], given: Mapping[str, Knob]) -> dict[str, Knob]:
-    """Join the knobs' ranges with the defaults that the signature has."""
-    found = {
-        key: parameter.default
-        for key, parameter in inspect.signature(fn).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and key not in CALL_TIME
-    }
-    missing = sorted(set(given) - set(found))
-    if missing:
-        raise ValueError(f"loss {name!r} declares knobs {missing} that its function has not")
-    knobs = {}
-    for key, default in found.items():
-        if default is inspect.Parameter.empty:
-            raise ValueError(f"knob {key!r} of loss {name!r} needs a default")
-        knobs[key] = replace(given.get(key, Knob("any")), default=default)
-        if not knobs[key].accepts(default):
-            raise ValueError(f"default {key}={default!r} of loss {name!r} is out of its range")
-    return knobs
 
 
 def register(
@@ -123,15 +107,21 @@ def register(
     autocast off.
 
     Raises:
-        ValueError: a name taken, a kind unknown, a knob without default or out of its range.
+        ValueError: a name taken, a kind, law or claim unknown, no parentheses, mask, reduction or
+            a knob that is not keyword-only, a knob without default or out of its range.
     """
+    check_name("register", name)
     _check_kind(kind)
 
     def decorate(fn: Callable[P, Tensor]) -> Callable[P, Tensor]:
         key = name or str(getattr(fn, "__name__", ""))
         _check_free(key, fn)
-        declared = _declared(key, fn, knobs or {})
-        safe = full_precision(_guarded(key, fn, declared))
+        check_signature(key, fn)
+        check_breaks(key, breaks or {}, {*LAWS, *CLAIMS.values(), SCHEDULED})
+        check_claims(key, claims, CLAIMS)
+        declared = declare(key, fn, knobs or {}, CALL_TIME)
+        takes = inspect.signature(fn).parameters
+        safe = full_precision(guard(key, fn, declared))
         _REGISTRY[key] = Spec(
             name=key,
             kind=kind,
@@ -144,7 +134,8 @@ def register(
             cite=cite,
             bounds=bounds,
             gradgrad=gradgrad,
-            scheduled="progress" in inspect.signature(fn).parameters,
+            scheduled="progress" in takes,
+            maps=frozenset(MAPS) & set(takes),
             truth=truth,
         )
         return safe
@@ -167,7 +158,11 @@ def register_sum(
     """Register a loss from a function that returns its weighted terms by name.
 
     The loss is their sum; ``Loss.components`` gives the terms. All else as in ``register``.
+
+    Raises:
+        ValueError: as ``register``.
     """
+    check_name("register_sum", name)
 
     def decorate(fn: Callable[P, Parts]) -> Callable[P, Tensor]:
         @functools.wraps(fn)
@@ -188,7 +183,7 @@ def register_sum(
         )
         safe = enter(total)
         key = name or str(getattr(fn, "__name__", ""))
-        parts = full_precision(_guarded(key, fn, _REGISTRY[key].knobs))
+        parts = full_precision(guard(key, fn, _REGISTRY[key].knobs))
         _REGISTRY[key] = replace(_REGISTRY[key], parts=parts)
         return safe
 
@@ -206,37 +201,36 @@ def _check_free(key: str, fn: Callable[..., object]) -> None:
         raise ValueError(f"a loss {key!r} is registered already, from {_origin(old.fn)}")
 
 
-def _guarded(name: str, fn: Callable[P, R], knobs: Mapping[str, Knob]) -> Callable[P, R]:
-    """Check the knobs of a direct call as ``build`` checks its own."""
-
-    @functools.wraps(fn)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        for key, value in kwargs.items():
-            if key in knobs:
-                check_knob(name, key, knobs[key], value)
-        return fn(*args, **kwargs)
-
-    return guarded
-
-
 def _origin(fn: Callable[..., object]) -> str:
     return f"{getattr(fn, '__module__', '?')}.{getattr(fn, '__qualname__', '?')}"
 
 
 def unregister(name: str) -> None:
-    """Forget a registered loss; for notebooks and tests."""
+    """Forget a registered loss; for notebooks and tests.
+
+    Raises:
+        ValueError: an unknown name; the nearest is named.
+    """
     del _REGISTRY[spec(name).name]
 
 
 def names(kind: Kind | None = None) -> list[str]:
-    """Names of the registered losses, of one kind or of all, sorted."""
+    """Names of the registered losses, of one kind or of all, sorted.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
     if kind is not None:
         _check_kind(kind)
     return sorted(n for n, s in _REGISTRY.items() if kind in (None, s.kind))
 
 
 def spec(name: str) -> Spec:
-    """The declaration of a loss; ValueError, naming the nearest, where there is none."""
+    """The declaration of a loss.
+
+    Raises:
+        ValueError: an unknown name; the nearest and all known ones are named.
+    """
     if name not in _REGISTRY:
         raise ValueError(
             f"unknown loss {name!r}{nearest(str(name), names())}; known: {', '.join(names())}"

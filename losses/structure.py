@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .boundary import Border, Window, boundary_weight
-from .checks import check_choice
+from .checks import check_beside, check_choice, is_number
 from .contract import (
     Batch,
     Reduction,
@@ -36,12 +37,7 @@ __all__ = ["structure", "weighted_bce", "weighted_iou"]
 
 def weights_like(weight: Tensor, mask: Tensor | None, like: Tensor) -> Tensor:
     """The weight map checked, cast, and 0 at ignored pixels."""
-    if weight.shape != like.shape:
-        raise ValueError(
-            f"weight has shape {tuple(weight.shape)}, target has {tuple(like.shape)}: "
-            "expected equal"
-        )
-    return select(weight, mask, like.dtype)
+    return select(check_beside("weight", weight, like), mask, like.dtype)
 
 
 def weighted_bce_value(z: Tensor, t: Tensor, w: Tensor) -> Tensor:
@@ -83,6 +79,10 @@ def weighted_bce(
     r"""Weighted binary cross entropy, S(w l) / S(w), 0 where all weights are 0.
 
     Shapes (B,1,H,W), weight >= 0; range [0, inf), minimum at p = t; the weight's scale cancels.
+    Source: F3Net (Wei et al., AAAI 2020), as meant; its code computes the plain bce.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, of the weight too.
     """
     b = prepare(logits, target, mask)
     w = weights_like(weight, b.mask, b.target)
@@ -105,8 +105,15 @@ def weighted_iou(
 
     The overlap o is (p + t - |p - t|) / 2 ("l1", minimum at p = t) or p t ("product", as
     published, whose minimum for soft targets is elsewhere). ``empty`` "background" scores the
-    overlap of 1 - p with 1 - t where the target is empty. Shapes (B,1,H,W); range [0, 1].
+    overlap of 1 - p with 1 - t where the target is empty. Shapes (B,1,H,W), weight >= 0,
+    smooth s >= 0; range [0, 1]. Source: F3Net (Wei et al., AAAI 2020).
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, of the weight too; an unknown overlap or
+            empty; a smooth that is no number >= 0.
     """
+    if not is_number(smooth) or not 0 <= smooth < math.inf:
+        raise ValueError(f"smooth={smooth!r}: expected a number >= 0 that is finite; 1?")
     b = prepare(logits, target, mask)
     w = weights_like(weight, b.mask, b.target)
     return reduce(weighted_iou_value(b.logits, b.target, w, overlap, smooth, empty), reduction)
@@ -146,7 +153,7 @@ def _bce_part(b: Batch, w: Tensor, how: Weighting) -> Tensor:
     cite="wei2020f3net",
     knobs={
         "gamma": number(0, 1e3),
-        "window": integer(1, 1023, "relative"),
+        "window": integer(1, 1023, "relative", odd=True),
         "border": choice("zero", "exclude"),
         "overlap": choice("product", "l1"),
         "empty": choice("background", "published"),
@@ -178,7 +185,11 @@ def structure(
     rule). ``weighting`` "as_published" is F3Net's code: a wrong argument makes its weighted bce
     the plain bce of the batch, whatever gamma; "paper" divides by S(w - 1) as the paper prints
     it, which is 0 / 0 (here 0) without a boundary.
-    Shapes (B,1,H,W); range [0, inf), 0 iff p = t for a binary target.
+    Shapes (B,1,H,W); range [0, inf), 0 iff p = t for a binary target and weights above 0.
+
+    Raises:
+        ValueError: a shape or dtype that does not fit, of the weight too; a knob out of range,
+            such as an even window.
     """
     b = prepare(logits, target, mask)
     if weight is None:

@@ -9,6 +9,15 @@ from torch import Tensor
 import losses
 
 Z, T = torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+IMAGE = torch.zeros(2, 3, 4, 4)
+# A map given with a call that does not fit the target, and what is said of it.
+BAD_MAPS = [
+    (T[:1], r"has shape \(1, 1, 4, 4\), target has \(2, 1, 4, 4\).*make it from this target"),
+    (T[:, 0], r"has shape \(2, 4, 4\).*unsqueeze"),
+    (T.byte(), "has dtype torch.uint8"),
+    (T.to("meta"), "is on meta, target on cpu"),
+    (3, "is a int, expected a tensor of the target's shape"),
+]
 
 
 @pytest.mark.parametrize(
@@ -70,6 +79,88 @@ def test_check_batch_warns_of_logits_that_look_like_probabilities() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         losses.check_batch(torch.logit(p), T)
+
+
+def test_several_levels_that_look_like_probabilities_are_one_warning() -> None:
+    p = torch.linspace(0.1, 0.9, 32).view(2, 1, 4, 4)
+    with pytest.warns(UserWarning, match=r"logits\[0\], logits\[2\] lie in \[0.1, 0.9\]") as seen:
+        losses.check_batch([p, torch.logit(p), p], T)
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+
+
+def test_check_batch_refuses_no_level_and_a_map_of_another_size() -> None:
+    with pytest.raises(ValueError, match="logits is empty, expected a list"):
+        losses.check_batch([], T)
+    with pytest.raises(ValueError, match=r"logits has shape \(2, 1, 2, 2\).*interpolate"):
+        losses.check_batch(Z[..., :2, :2], T)
+    losses.check_batch([Z[..., :2, :2], Z], T)
+
+
+@pytest.mark.parametrize(("given", "words"), BAD_MAPS)
+def test_maps_given_with_a_call_fit_the_target(given: Tensor, words: str) -> None:
+    for loss in (losses.structure, losses.unet_bce, losses.weighted_bce, losses.weighted_iou):
+        with pytest.raises(ValueError, match=f"weight {words}"):
+            loss(Z, T, weight=given)
+    for loss in (losses.region_adaptive, losses.balanced_l1):
+        with pytest.raises(ValueError, match=f"region {words}"):
+            loss(Z, T, region=given)
+
+
+def test_a_map_given_with_a_call_may_be_bool() -> None:
+    half = torch.arange(4).expand_as(T) < 2
+    z = torch.linspace(-1, 1, 32).view_as(T)
+    for name in ("structure", "unet_bce"):
+        same = losses.build(name)(z, T, weight=half.float())
+        torch.testing.assert_close(losses.build(name)(z, T, weight=half), same)
+    for name in ("region_adaptive", "balanced_l1"):
+        same = losses.build(name)(z, T, region=half.float())
+        torch.testing.assert_close(losses.build(name)(z, T, region=half), same)
+
+
+def test_a_weight_that_must_be_given_is_none_of_none() -> None:
+    for loss in (losses.weighted_bce, losses.weighted_iou):
+        with pytest.raises(ValueError, match="weight is a NoneType"):
+            loss(Z, T, weight=None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="smooth=-1: expected a number >= 0"):
+        losses.weighted_iou(Z, T, weight=T, smooth=-1)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (None, "image is a NoneType"),
+        (IMAGE.byte(), r"image has dtype torch.uint8.*\.float\(\) / 255, then normalise"),
+        (T, r"image has shape \(2, 1, 4, 4\), expected \(B,3,H,W\); expand"),
+        (IMAGE[0], r"image has shape \(3, 4, 4\).*unsqueeze\(0\)"),
+        (IMAGE[:1], "expected .B,3,H,W. of the same images"),
+        (IMAGE[..., :2], "expected .B,3,H,W. of the same images and size"),
+    ],
+)
+def test_an_image_is_floating_of_three_channels_and_the_targets_size(
+    image: Tensor, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        losses.gradient_labels([Z], image, T)
+    for objective in ("bce", "none"):
+        with pytest.raises(ValueError, match=words):
+            losses.gradient_supervision([Z], [Z], image, T, objective=objective)  # type: ignore
+
+
+def test_a_gradient_map_wants_a_floating_image_and_a_mask_of_its_size() -> None:
+    for mask in (T[:1], T[..., :2], T[:, 0]):
+        with pytest.raises(ValueError, match="mask has shape"):
+            losses.gradient_map(IMAGE, mask=mask)
+    for image, words in ((IMAGE.byte(), r"uint8.*/ 255"), (None, "image is a NoneType")):
+        with pytest.raises(ValueError, match=words):
+            losses.gradient_map(image)  # type: ignore[arg-type]
+    assert losses.gradient_map(T, mask=T).shape == T.shape
+
+
+@pytest.mark.parametrize("gamma", ["a", -1.0, float("nan"), float("inf"), None, torch.ones(1)])
+def test_the_gamma_of_the_boundary_weight_is_a_number_of_at_least_0(gamma: float) -> None:
+    with pytest.raises(ValueError, match=r"gamma=.*expected a number >= 0"):
+        losses.boundary_weight(T, gamma=gamma)
 
 
 def test_float64_stays_and_everything_else_is_float32() -> None:

@@ -54,6 +54,13 @@ def test_plain_data_makes_the_same_schedule() -> None:
     assert [made(u / 7) for u in range(8)] == [MADE["linear"][0](u / 7) for u in range(8)]
 
 
+def test_the_values_to_check_are_those_of_the_knots_and_levels_too() -> None:
+    dip = schedules.piecewise([(0, 1), (0.51, 1), (0.53, -5), (0.55, 1), (1, 1)])
+    assert min(dip.values()) == -5
+    assert min(schedules.steps([1, -5, 1], [0.51, 0.53]).values()) == -5
+    assert len(schedules.linear(0, 1).values()) == 17
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -63,6 +70,18 @@ def test_plain_data_makes_the_same_schedule() -> None:
         (lambda: schedules.steps([1, 2], [0.1, 0.2]), "one more value"),
         (lambda: schedules.steps([1, 2, 3], [0.2, 0.1]), "increasing"),
         (lambda: schedules.piecewise([(0, 1), (0.5, 2)]), "from 0 to 1"),
+        (lambda: schedules.piecewise([(0, 1, 2)]), r"points\[0\]=\(0, 1, 2\): expected a pair"),
+        (lambda: schedules.piecewise([0, 1]), r"points\[0\]=0: expected a list of numbers"),
+        (lambda: schedules.piecewise(3), "points"),
+        (lambda: schedules.piecewise([(0, "a"), (1, 1)]), r"points\[0\]\[1\]='a'"),
+        (lambda: schedules.steps(3, [0.1]), "values=3: expected a list"),
+        (lambda: schedules.steps([1, "2"], [0.1]), r"values\[1\]='2': expected a number"),
+        (lambda: schedules.constant("a"), "value='a': expected a number"),
+        (lambda: schedules.linear(0, float("nan")), "end=nan: expected a number"),
+        (lambda: schedules.linear(0, 1, begin="a"), "begin='a'"),
+        (lambda: schedules.warmup(1, share=0), "share=0: expected a share"),
+        (lambda: schedules.from_config("linear"), "'linear' is no schedule"),
+        (lambda: schedules.constant(1.0)("0.5"), "expected a number in"),
         (lambda: schedules.from_config({"schedule": "liner"}), "did you mean 'linear'"),
         (lambda: schedules.from_config({"schedule": "linear", "stat": 1}), "stat"),
     ],
