@@ -51,7 +51,7 @@ class Objective:
         gradient = dict(config.gradient)
         try:
             self.per_level = main_loss(name).kind == "logits"
-            self._pixel: Callable[..., Tensor] = losses.build(name, **knobs)
+            self._pixel = losses.build(name, **knobs)
             self._gradient: Callable[..., Tensor] = losses.build(
                 "gradient_supervision", **gradient
             )
@@ -69,7 +69,10 @@ class Objective:
         if not self.per_level:
             return Parts(self._pixel(out.levels, target, progress=u), gradient)
         levels = grown(out.levels, target.shape[-2:])
-        pixel = torch.stack([self._pixel(z, target, progress=u) for z in levels]).sum()
+        maps = self._pixel.maps(target, progress=u)  # once for all levels
+        weight, region = maps.get("weight"), maps.get("region")
+        values = [self._pixel(z, target, progress=u, weight=weight, region=region) for z in levels]
+        pixel = torch.stack(values).sum()
         return Parts(pixel, gradient)
 
     def labels(self, out: BiRefNetOutput, image: Tensor, target: Tensor) -> list[Tensor]:

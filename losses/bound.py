@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -142,13 +142,25 @@ class Loss:
             parts = self.spec.parts(*inputs, mask=mask, reduction=reduction, **keywords)
         return {name: part for name, part in parts.items() if name != CARRIER}
 
+    def maps(
+        self, target: Tensor, *, mask: Tensor | None = None, progress: float | None = None
+    ) -> dict[str, Tensor]:
+        """The weight or region that the target alone decides: pass it to a call on every level."""
+        return {
+            key: maker(target, mask=mask, **self._taken_by(maker, progress))
+            for key, maker in self.spec.makers.items()
+        }
+
+    def _taken_by(self, fn: Callable[..., object], progress: float | None) -> dict[str, Any]:
+        takes = inspect.signature(fn).parameters
+        return {k: v for k, v in self.arguments(progress).items() if k in takes}
+
     def truth(
         self, *inputs: Input, mask: Tensor | None = None, progress: float | None = None
     ) -> list[Tensor]:
         """What sigmoid(logits) should be, one map per level: the target, or the loss's label."""
         if self.spec.truth is not None:
-            takes = inspect.signature(self.spec.truth).parameters
-            keys = {k: v for k, v in self.arguments(progress).items() if k in takes}
+            keys = self._taken_by(self.spec.truth, progress)
             return self.spec.truth(*inputs[1:], mask=mask, **keys)
         target = inputs[2] if self.kind == "db" else inputs[-1]
         count = 1 if isinstance(inputs[0], Tensor) else len(inputs[0])

@@ -150,6 +150,7 @@ def regional_map(z: Tensor, t: Tensor, region: Tensor) -> Tensor:
 
 @register(
     formula="S(m (R bce + (1 - R) mae)) / S(m), R = |box(t) - t| over its maximum",
+    makers={"region": boundary_region},
 )
 def region_adaptive(
     logits: Tensor,

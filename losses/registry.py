@@ -50,7 +50,8 @@ class Spec:
     ``bounds`` its least and greatest value; ``gradgrad`` whether second derivatives are checked.
     ``claims`` are promises beyond the laws of all losses: "mined" (law 12: ratio 3), "convex" in
     the logits (13), "pixel_mean" (14: a mean over pixels). ``limits`` are its known limit cases
-    (11). ``scheduled`` says that it takes progress, ``maps`` which of weight and region. ``parts``
+    (11). ``scheduled`` says that it takes progress, ``maps`` which of weight and region, and
+    ``makers`` what makes those of the target and the knobs, for several levels to share. ``parts``
     gives the weighted terms by name, for losses that are sums. ``truth`` tells what
     sigmoid(logits) should be, for losses that make their own label: a function of the other
     inputs, the mask and those knobs it has.
@@ -69,6 +70,7 @@ class Spec:
     gradgrad: bool = False
     scheduled: bool = False
     maps: frozenset[str] = frozenset()
+    makers: Mapping[str, Callable[..., Tensor]] = field(default_factory=dict)
     parts: Callable[..., Parts] | None = None
     truth: Callable[..., list[Tensor]] | None = None
     laws: frozenset[int] = field(init=False)
@@ -97,6 +99,7 @@ def register(
     cite: str = "",
     bounds: tuple[float, float] = (0.0, math.inf),
     gradgrad: bool = False,
+    makers: Mapping[str, Callable[..., Tensor]] | None = None,
     truth: Callable[..., list[Tensor]] | None = None,
 ) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
     """Register a loss under its function's name or ``name``; it keeps all laws but ``breaks``.
@@ -136,6 +139,7 @@ def register(
             gradgrad=gradgrad,
             scheduled="progress" in takes,
             maps=frozenset(MAPS) & set(takes),
+            makers=dict(makers or {}),
             truth=truth,
         )
         return safe
@@ -153,6 +157,7 @@ def register_sum(
     limits: Sequence[Limit] = (),
     cite: str = "",
     bounds: tuple[float, float] = (0.0, math.inf),
+    makers: Mapping[str, Callable[..., Tensor]] | None = None,
     truth: Callable[..., list[Tensor]] | None = None,
 ) -> Callable[[Callable[P, Parts]], Callable[P, Tensor]]:
     """Register a loss from a function that returns its weighted terms by name.
@@ -179,6 +184,7 @@ def register_sum(
             limits=limits,
             cite=cite,
             bounds=bounds,
+            makers=makers,
             truth=truth,
         )
         safe = enter(total)

@@ -160,6 +160,7 @@ def _bce_part(b: Batch, w: Tensor, how: Weighting) -> Tensor:
         "weighting": choice(*WEIGHTINGS),
     },
     breaks={10: "the product overlap of a soft target is greatest at p -> 1; overlap='l1' is not"},
+    makers={"weight": boundary_weight},
     limits=(Limit({"gamma": 0.0}, _bce_and_iou), Limit({"window": 1}, _bce_and_iou)),
 )
 def structure(

@@ -76,6 +76,7 @@ def unet_weight(
     formula="S(w bce) / S(w), w = w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2))",
     knobs={"w0": number(0, 1e6), "sigma": number(1e-3, 1e6)},
     breaks={16: "the weights are made on the host, by scipy"},
+    makers={"weight": unet_weight},
     cite="ronneberger2015unet",
 )
 def unet_bce(

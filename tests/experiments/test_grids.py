@@ -1,5 +1,7 @@
 """Every grid's arms are losses that train, and a loss of one's own is one more arm."""
 
+from inspect import signature
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ import losses
 from experiments import grid as grids
 from experiments.config import LossConfig
 from experiments.errors import UserError
-from experiments.objective import Objective
+from experiments.objective import Objective, grown
 from models.birefnet import BiRefNetOutput
 
 
@@ -48,6 +50,27 @@ def test_the_errata_grid_has_the_settings_of_the_errata() -> None:
 def test_the_released_composite_is_an_arm_of_which_loss() -> None:
     pixel = dict(grids.find("which_loss").arms["birefnet_pixel"].loss.pixel)
     assert pixel == {"name": "birefnet_pixel", **losses.AS_RELEASED}
+
+
+@pytest.mark.parametrize("name", ["structure", "region_adaptive", "unet_bce"])
+def test_what_the_target_decides_is_made_once_for_all_levels(name: str, monkeypatch) -> None:
+    objective = Objective(LossConfig(pixel={"name": name}))
+    out, image, target = output()
+    levels = grown(out.levels, target.shape[-2:])
+    alone = sum(losses.build(name)(z, target) for z in levels)
+    ((key, maker),) = losses.spec(name).makers.items()
+    calls = []
+
+    def counted(*args, mask=None, gamma=5.0, window=31, border="zero", w0=10.0, sigma=5.0):
+        calls.append(key)
+        knobs = {"gamma": gamma, "window": window, "border": border, "w0": w0, "sigma": sigma}
+        return maker(
+            *args, mask=mask, **{k: knobs[k] for k in signature(maker).parameters if k in knobs}
+        )
+
+    monkeypatch.setitem(losses.spec(name).makers, key, counted)
+    torch.testing.assert_close(objective(out, image, target, 0.0).pixel, alone)
+    assert calls == [key]
 
 
 def test_a_registered_loss_is_one_more_arm_with_a_contrast() -> None:
