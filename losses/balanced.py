@@ -52,15 +52,14 @@ def count(
     """Q = floor(ratio #pos), or all negatives where that is no fewer; sums in float64."""
     weight = t.double()
     positives = over(level, image_sum(weight, m))
-    negatives = over(level, image_sum(1 - weight, m))
+    pixels = over(level, pixel_count(weight, m))
+    negatives = pixels - positives
     wanted = torch.where(positives == 0, min_negatives, ratio * positives)
     if ratio:  # one faint pixel asks for no negative: as an image without positives
         wanted = torch.where(wanted < 1, min_negatives, wanted)
     everything = wanted >= negatives
     mined = torch.where(everything, negatives, wanted.floor())
-    return Counts(
-        positives, mined, torch.where(everything, over(level, pixel_count(weight, m)), mined)
-    )
+    return Counts(positives, mined, torch.where(everything, pixels, mined))
 
 
 def balanced_value(b: Batch, ratio: float, min_negatives: int, level: Level, form: Form) -> Tensor:

@@ -17,11 +17,12 @@ def kth_largest(values: Tensor, k: Tensor) -> Tensor:
     counts: 31 passes, deterministic, no sort, no host sync. k below 1 gives the greatest float.
     """
     integer, width = _BITS[values.dtype]
-    bits = values.detach().contiguous().view(integer)
-    found = torch.zeros_like(bits[:, :1])
+    values = values.detach()
+    found = torch.zeros_like(values[:, :1], dtype=integer)
     for place in range(width - 1, -1, -1):
         trial = found | (1 << place)
-        enough = (bits >= trial).sum(1, keepdim=True, dtype=torch.int32) >= k[:, None]
+        at_least = values >= trial.view(values.dtype)  # the small side as floats: compiled 4 x
+        enough = at_least.sum(1, keepdim=True, dtype=torch.int32) >= k[:, None]
         found = torch.where(enough, trial, found)
     return found.view(values.dtype)
 
