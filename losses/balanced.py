@@ -62,6 +62,12 @@ def count(
     return Counts(positives, mined, torch.where(everything, pixels, mined))
 
 
+def mined_sum(values: Tensor, n: Counts, level: Level) -> Tensor:
+    """Sum of the greatest values (B,1,H,W) >= 0 of each image, or of the batch, that count."""
+    rows = values.flatten(1) if level == "image" else values.view(1, -1)
+    return hardest_sum(rows, n.pixels[: rows.shape[0]].long()).expand(values.shape[0])
+
+
 def balanced_value(b: Batch, ratio: float, min_negatives: int, level: Level, form: Form) -> Tensor:
     """Balanced BCE of each image, (B,)."""
     z, t, m = b.logits, b.target, b.mask
@@ -73,8 +79,7 @@ def balanced_value(b: Batch, ratio: float, min_negatives: int, level: Level, for
         seen = (n.positives + n.mined > 0).to(z.dtype)
         return seen * pooled(image_mean(bce_map(z, t), m), b, level)
     hardness = select((1 - t) * F.softplus(z), m, z.dtype)
-    rows = hardness.flatten(1) if level == "image" else hardness.view(1, -1)
-    hardest = hardest_sum(rows, n.pixels[: rows.shape[0]].long()).expand(z.shape[0])
+    hardest = mined_sum(hardness, n, level)
     easy = over(level, image_sum(t * F.softplus(-z), m))
     return safe_ratio(easy + hardest, (n.positives + n.mined).to(z.dtype))
 

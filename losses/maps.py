@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import torch
 from torch import Tensor
 
-from .balanced import count
+from .balanced import count, mined_sum
 from .checks import check_beside, check_choice
 from .contract import (
     Batch,
@@ -21,8 +22,7 @@ from .contract import (
     safe_ratio,
     select,
 )
-from .knobs import choice, number
-from .mining import hardest_sum
+from .knobs import choice, flag, number
 from .registry import register
 
 _MAP = ("prediction", "target", "mask")
@@ -69,7 +69,7 @@ def masked_l1(
 @register(
     kind="map",
     formula="mean of |x - t| inside the region + mean of the 3 #region greatest outside",
-    knobs={"ratio": number(0)},
+    knobs={"ratio": number(0), "as_published": flag()},
     cite="liao2020db",
 )
 def balanced_l1(
@@ -79,6 +79,7 @@ def balanced_l1(
     mask: Tensor | None = None,
     region: Tensor | None = None,
     ratio: float = 3.0,
+    as_published: bool = False,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Absolute error in a region plus that of the hardest pixels outside (MhLiao/DB, repaired).
@@ -87,7 +88,8 @@ def balanced_l1(
 
     with Q = min(S(1 - R), floor(ratio S(R))); ``region`` R in {0, 1} is t > 0 by default. The
     published BalanceL1Loss is NaN where a part is empty: here that part is 0, and an image
-    without region is scored on all its pixels. ``prediction`` is a map in [0, 1], not logits.
+    without region is scored on all its pixels. ``as_published`` is that loss, NaN and all, with
+    its sums over the batch. ``prediction`` is a map in [0, 1], not logits.
     Shapes (B,1,H,W); ratio >= 0; range [0, 2], 0 iff x = t wherever Q > 0 or nothing lies
     outside. Source: BalanceL1Loss of MhLiao/DB (Liao et al., AAAI 2020).
 
@@ -98,8 +100,9 @@ def balanced_l1(
     error = (b.logits - b.target).abs()
     inside = target > 0 if region is None else check_beside("region", region, target).bool()
     r = select(inside.to(error.dtype), b.mask, error.dtype)
-    n = count(r, b.mask, ratio, math.inf)
-    outside = select((1 - r) * error, b.mask, error.dtype)
-    hardest = hardest_sum(outside.flatten(1), n.pixels.long())
-    value = safe_ratio(image_sum(r * error), n.positives.to(error.dtype))
-    return reduce(value + safe_ratio(hardest, n.mined.to(error.dtype)), reduction)
+    level: Level = "batch" if as_published else "image"
+    n = count(r, b.mask, ratio, 0 if as_published else math.inf, level)
+    outside = mined_sum(select((1 - r) * error, b.mask, error.dtype), n, level)
+    ratio_of = torch.div if as_published else safe_ratio  # the published one is 0 / 0
+    value = ratio_of(over(level, image_sum(r * error)), n.positives.to(error.dtype))
+    return reduce(value + ratio_of(outside, n.mined.to(error.dtype)), reduction)

@@ -15,7 +15,7 @@ def describe(e: Erratum) -> str:
     lines = [
         f"{e.number}. {e.source}",
         _paragraph("defect", e.defect),
-        _paragraph("published", str(e.published or "no number; no setting gives it")),
+        _paragraph("published", str(e.published)),
         _paragraph("repaired", str(e.repaired)),
         _paragraph("measured", e.consequence()),
     ]
