@@ -12,6 +12,7 @@ from models.deform import DeformableConv2d, deform_convs2d
 
 Attention = Literal["ASPPDeformable", "ASPP", "none"]
 BlockKind = Literal["BasicDecBlk", "ResBlk"]
+Deformable = Literal["DCNv2", "DCNv4"]
 DILATIONS = (6, 12, 18)
 DEFORMABLE_KERNELS = (1, 3, 7)
 
@@ -20,12 +21,17 @@ DEFORMABLE_KERNELS = (1, 3, 7)
 class Widths:
     """Channels inside the decoder, with the official numbers, and what goes with them."""
 
-    inter: int = 64  # inside a decoder block
+    inter: int | Literal["adap"] = 64  # inside a decoder block; "adap": a quarter of its input
     aspp: int = 256  # each branch of the attention
     inward: int = 64  # inside the inward reference's convolutions
     gradient: int = 16  # the outward reference's features
     dropout: float = 0.5
     batch_norm: bool = True  # without it a batch of one image can be trained on
+    deformable: Deformable = "DCNv2"
+
+    def inside(self, in_channels: int) -> int:
+        """Channels inside a decoder block that takes `in_channels`."""
+        return in_channels // 4 if self.inter == "adap" else self.inter
 
 
 def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -107,10 +113,10 @@ class ASPPDeformable(Aspp):
 
     def __init__(self, channels: int, widths: Widths, out_channels: int) -> None:
         super().__init__(channels, widths, out_channels)
-        self.aspp1 = Branch(DeformableConv2d(channels, widths.aspp, 1, 0), widths)
+        conv = DEFORMABLE[widths.deformable]
+        self.aspp1 = Branch(conv(channels, widths.aspp, 1, 0), widths)
         self.aspp_deforms = nn.ModuleList(
-            Branch(DeformableConv2d(channels, widths.aspp, k, k // 2), widths)
-            for k in DEFORMABLE_KERNELS
+            Branch(conv(channels, widths.aspp, k, k // 2), widths) for k in DEFORMABLE_KERNELS
         )
         branches = 2 + len(DEFORMABLE_KERNELS)
         self.conv1 = nn.Conv2d(branches * widths.aspp, out_channels, 1, bias=False)
@@ -118,11 +124,17 @@ class ASPPDeformable(Aspp):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, out, H, W)."""
         branches: list[Branch] = [self.aspp1, *self.aspp_deforms]
-        reads = deform_convs2d(x, [b.atrous_conv.predict(x) for b in branches])  # type: ignore[operator]
-        outs = [b.finish(z) for b, z in zip(branches, reads, strict=True)]
+        convs = [b.atrous_conv for b in branches]
+        if all(isinstance(c, DeformableConv2d) for c in convs):  # sampled together
+            reads = deform_convs2d(x, [c.predict(x) for c in convs])  # type: ignore[operator]
+            outs = [b.finish(z) for b, z in zip(branches, reads, strict=True)]
+        else:
+            outs = [b(x) for b in branches]
         return self.join(outs, x, self.conv1)
 
 
+SQUEEZE = ("BasicDecBlk_x1", "ResBlk_x4", "ASPP_x3", "ASPPDeformable_x3", "none")
+DEFORMABLE: dict[str, Callable[[int, int, int, int], nn.Module]] = {"DCNv2": DeformableConv2d}
 ATTENTION: dict[str, Callable[[int, Widths, int], nn.Module]] = {
     "ASPPDeformable": ASPPDeformable,
     "ASPP": ASPP,
@@ -137,10 +149,11 @@ class BasicDecBlk(nn.Module):
         self, in_channels: int, out_channels: int, widths: Widths, attention: Attention
     ) -> None:
         super().__init__()
-        self.conv_in = nn.Conv2d(in_channels, widths.inter, 3, padding=1)
-        self.bn_in = norm(widths.inter, widths)
-        self.dec_att = ATTENTION[attention](widths.inter, widths, widths.inter)
-        self.conv_out = nn.Conv2d(widths.inter, out_channels, 3, padding=1)
+        inside = widths.inside(in_channels)
+        self.conv_in = nn.Conv2d(in_channels, inside, 3, padding=1)
+        self.bn_in = norm(inside, widths)
+        self.dec_att = ATTENTION[attention](inside, widths, inside)
+        self.conv_out = nn.Conv2d(inside, out_channels, 3, padding=1)
         self.bn_out = norm(out_channels, widths)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -200,3 +213,26 @@ class SimpleConvs(nn.Module):
 
 
 BLOCKS: dict[str, type[BasicDecBlk]] = {"BasicDecBlk": BasicDecBlk, "ResBlk": ResBlk}
+
+
+def squeeze_module(
+    kind: str, in_channels: int, out_channels: int, widths: Widths, attention: Attention
+) -> nn.Sequential:
+    """What the coarsest map passes before the decoder; `kind` as in the official configuration.
+
+    Raises:
+        ValueError: no module, but channels to fuse.
+    """
+    if kind == "none":
+        if in_channels != out_channels:
+            raise ValueError("squeeze='none' needs context=0: nothing else fuses the finer maps")
+        return nn.Sequential()
+    name, count = kind.split("_x")
+    blocks: list[nn.Module] = []
+    for i in range(int(count)):
+        taken = in_channels if i == 0 else out_channels
+        if name in BLOCKS:
+            blocks.append(BLOCKS[name](taken, out_channels, widths, attention))
+        else:
+            blocks.append(ATTENTION[name](taken, widths, out_channels))
+    return nn.Sequential(*blocks)

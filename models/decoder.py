@@ -1,5 +1,6 @@
 """BiRefNet's decoder: four stages with inward and outward reference."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,9 +18,12 @@ from models.blocks import (
     norm,
     resize,
 )
+from models.checkpointing import checkpointed
 
 Inward = Literal["patches", "image", "none"]
+Lateral = Literal["BasicLatBlk", "none"]
 STAGES = (4, 3, 2, 1)  # coarse to fine, in the official numbering
+STRIDE = 32  # of the coarsest map
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,11 @@ class DecoderSwitches:
 
     block: BlockKind = "BasicDecBlk"
     attention: Attention = "ASPPDeformable"
+    lateral: Lateral = "BasicLatBlk"
     inward: Inward = "patches"
-    outward: bool = True
+    outward: int = 3  # how many stages predict the gradient, coarse to fine
     multi_stage: bool = True
+    checkpoint: bool = False  # compute the blocks again in the backward pass
 
 
 class Decoder(nn.Module):
@@ -40,62 +46,94 @@ class Decoder(nn.Module):
         channels: of the encoder maps, coarse to fine.
         switches: which parts there are.
         widths: channels inside.
+        neck: channels that maps of one stride (a plain transformer's) are brought to, coarse to
+            fine, one map a stage; None for an encoder whose maps are a pyramid.
     """
 
-    def __init__(self, channels: list[int], switches: DecoderSwitches, widths: Widths) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int],
+        switches: DecoderSwitches,
+        widths: Widths,
+        neck: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
-        self.switches = switches
-        out = [*channels[1:], channels[-1] // 2]
+        self.switches, self.neck = switches, neck is not None
+        given = list(neck or channels)
+        if neck:
+            for stage, taken, width in zip(STAGES, channels, neck, strict=True):
+                self.add_module(f"pyramid_neck_x{stage}", BasicLatBlk(taken, width))
+        out = [*given[1:], given[-1] // 2]
         inward = [c // 8 for c in channels] if switches.inward != "none" else [0] * 4
         block = BLOCKS[switches.block]
         for i, stage in enumerate(STAGES):
-            taken = channels[i] + inward[max(0, i - 1)]
+            taken = given[i] + inward[max(0, i - 1)]
             self.add_module(
                 f"decoder_block{stage}", block(taken, out[i], widths, switches.attention)
             )
-            if stage > 1:
-                self.add_module(f"lateral_block{stage}", BasicLatBlk(channels[i + 1], out[i]))
+            if stage > 1 and switches.lateral != "none":
+                self.add_module(f"lateral_block{stage}", BasicLatBlk(given[i + 1], out[i]))
         if switches.inward != "none":
-            split = switches.inward == "patches"
-            for stage, width, power in zip(
-                (5, *STAGES), (inward[0], *inward), (10, 8, 6, 4, 0), strict=True
-            ):
-                taken = 3 * 2**power if split else 3
-                self.add_module(f"ipt_blk{stage}", SimpleConvs(taken, width, widths.inward))
+            self._add_inward(inward, widths)
         self.conv_out1 = nn.Sequential(nn.Conv2d(out[3] + inward[3], 1, 1))
-        for i, stage in enumerate(STAGES[:3]):
-            if switches.multi_stage:
-                self.add_module(f"conv_ms_spvn_{stage}", nn.Conv2d(out[i], 1, 1))
-            if switches.outward:
-                g = widths.gradient
-                features = nn.Sequential(
-                    nn.Conv2d(out[i], g, 3, padding=1), norm(g, widths), nn.ReLU()
-                )
-                self.add_module(f"gdt_convs_{stage}", features)
-                self.add_module(f"gdt_convs_pred_{stage}", nn.Sequential(nn.Conv2d(g, 1, 1)))
-                self.add_module(f"gdt_convs_attn_{stage}", nn.Sequential(nn.Conv2d(g, 1, 1)))
+        if switches.multi_stage:
+            for stage, width in zip(STAGES[:3], out, strict=False):
+                self.add_module(f"conv_ms_spvn_{stage}", nn.Conv2d(width, 1, 1))
+        for stage, width in zip(STAGES[: switches.outward], out, strict=False):
+            self._add_outward(stage, width, widths)
+
+    def _add_inward(self, inward: list[int], widths: Widths) -> None:
+        split = self.switches.inward == "patches"
+        stages = zip((5, *STAGES), (inward[0], *inward), (10, 8, 6, 4, 0), strict=True)
+        for stage, width, power in stages:
+            taken = 3 * 2**power if split else 3
+            self.add_module(f"ipt_blk{stage}", SimpleConvs(taken, width, widths.inward))
+
+    def _add_outward(self, stage: int, width: int, widths: Widths) -> None:
+        g = widths.gradient
+        features = nn.Sequential(nn.Conv2d(width, g, 3, padding=1), norm(g, widths), nn.ReLU())
+        self.add_module(f"gdt_convs_{stage}", features)
+        self.add_module(f"gdt_convs_pred_{stage}", nn.Sequential(nn.Conv2d(g, 1, 1)))
+        self.add_module(f"gdt_convs_attn_{stage}", nn.Sequential(nn.Conv2d(g, 1, 1)))
 
     def forward(self, image: Tensor, maps: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Levels of logits, coarse to fine, the last at the image's size, and gradient logits.
 
         Args:
-            image: (B, 3, H, W), H and W multiples of 32.
+            image: (B, C, H, W), H and W multiples of 32; C = 3 where there is inward reference.
             maps: encoder maps, coarse to fine.
         """
-        levels, gradients = [], []
+        levels: list[Tensor] = []
+        gradients: list[Tensor] = []
+        if self.neck:
+            maps = [self._necked(i, m, image) for i, m in enumerate(maps)]
         x = self._with_inward(5, maps[0], image)
-        for i, stage in enumerate(STAGES[:3]):
-            x = self.get_submodule(f"decoder_block{stage}")(x)
+        for stage, finer in zip(STAGES[:3], maps[1:], strict=True):
+            x = self._block(stage, x)
             if self.switches.multi_stage:
                 levels.append(self.get_submodule(f"conv_ms_spvn_{stage}")(x))
-            if self.switches.outward:
-                features = self.get_submodule(f"gdt_convs_{stage}")(x)
-                gradients.append(self.get_submodule(f"gdt_convs_pred_{stage}")(features))
-                x = x * self.get_submodule(f"gdt_convs_attn_{stage}")(features).sigmoid()
-            finer = maps[i + 1]
-            x = resize(x, finer.shape[-2:]) + self.get_submodule(f"lateral_block{stage}")(finer)
+            x = resize(self._with_outward(stage, x, gradients), finer.shape[-2:])
+            if self.switches.lateral != "none":
+                x = x + self.get_submodule(f"lateral_block{stage}")(finer)
             x = self._with_inward(stage, x, image)
-        return [*levels, self._out(self.get_submodule("decoder_block1")(x), image)], gradients
+        x = self._with_outward(1, self._block(1, x), gradients)
+        return [*levels, self._out(x, image)], gradients
+
+    def _block(self, stage: int, x: Tensor) -> Tensor:
+        block = self.get_submodule(f"decoder_block{stage}")
+        again = self.switches.checkpoint and torch.is_grad_enabled()
+        out: Tensor = checkpointed(block, x) if again else block(x)
+        return out
+
+    def _necked(self, i: int, x: Tensor, image: Tensor) -> Tensor:
+        """A map of a plain encoder, resized to its stage and brought to its channels.
+
+        The 1 x 1 convolution commutes with the bilinear resize; it goes where there is less to do.
+        """
+        size = tuple(side * 2**i // STRIDE for side in image.shape[-2:])
+        neck = self.get_submodule(f"pyramid_neck_x{STAGES[i]}")
+        smaller = size[0] * size[1] < x.shape[-2] * x.shape[-1]
+        return neck(resize(x, size)) if smaller else resize(neck(x), size)
 
     def _with_inward(self, stage: int, x: Tensor, image: Tensor) -> Tensor:
         if self.switches.inward == "none":
@@ -103,6 +141,15 @@ class Decoder(nn.Module):
         seen = patches(image, x.shape[-2:]) if self.switches.inward == "patches" else image
         seen = resize(seen, x.shape[-2:])
         return torch.cat((x, self.get_submodule(f"ipt_blk{stage}")(seen)), dim=1)
+
+    def _with_outward(self, stage: int, x: Tensor, gradients: list[Tensor]) -> Tensor:
+        """The map weighted where the gradient is expected, whose logits are added to the list."""
+        if stage not in STAGES[: self.switches.outward]:
+            return x
+        features = self.get_submodule(f"gdt_convs_{stage}")(x)
+        gradients.append(self.get_submodule(f"gdt_convs_pred_{stage}")(features))
+        weighted: Tensor = x * self.get_submodule(f"gdt_convs_attn_{stage}")(features).sigmoid()
+        return weighted
 
     def _out(self, x: Tensor, image: Tensor) -> Tensor:
         """The last 1 x 1 convolution, drawn forward to where there are fewer numbers.

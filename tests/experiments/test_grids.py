@@ -10,7 +10,7 @@ from experiments import grid as grids
 from experiments.config import LossConfig
 from experiments.errors import UserError
 from experiments.objective import Objective, grown
-from models.birefnet import BiRefNetOutput
+from models.birefnet import BiRefNet, BiRefNetOutput
 
 
 def output() -> tuple[BiRefNetOutput, torch.Tensor, torch.Tensor]:
@@ -23,7 +23,7 @@ def output() -> tuple[BiRefNetOutput, torch.Tensor, torch.Tensor]:
     levels = [normal(2, 1, s, s).requires_grad_() for s in (8, 16, 32, 64)]
     gradients = [normal(2, 1, s, s).requires_grad_() for s in (8, 16, 32)]
     target = normal(2, 1, 64, 64).clamp(0, 1)  # half of it 0, a sixth 1, the rest soft
-    out = BiRefNetOutput(levels[-1], levels, gradients, None)
+    out = BiRefNetOutput(levels[-1], levels, gradients, None, None)
     return out, normal(2, 3, 64, 64), target
 
 
@@ -37,6 +37,14 @@ def test_every_arm_is_a_finite_loss_with_a_gradient_at_any_progress(name: str) -
             (parts.pixel + parts.gradient).backward()
             assert torch.isfinite(parts.pixel), arm
             assert out.levels[-1].grad.abs().sum() > 0, arm
+
+
+@pytest.mark.parametrize("name", grids.names())
+def test_every_arm_has_a_model_that_can_be_built(name: str) -> None:
+    grid = grids.find(name)
+    for arm in grid.arms.values():
+        switches = {**grid.presets["smoke"].model, **arm.model}
+        BiRefNet.preset(switches.pop("preset"), **switches)
 
 
 def test_the_errata_grid_has_the_settings_of_the_errata() -> None:

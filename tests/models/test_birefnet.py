@@ -1,11 +1,10 @@
 """BiRefNet: every switch, every backbone, odd sizes, freezing, initial values, bad input."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
 
+import losses
 import models
 from models import BiRefNet, backbones
 from models.decoder import patches
@@ -28,6 +27,14 @@ SWITCHES = [
     {"outward": False},
     {"outward": False, "multi_stage": False},
     {"classes": 5},
+    {"lateral": "none"},
+    {"outward": 1},
+    {"outward": 4},
+    {"inward": "image", "outward": 4},
+    {"inter_channels": "adap"},
+    {"deformable": "DCNv4"},
+    {"batch_norm": False},
+    {"checkpoint": True},
 ]
 
 
@@ -57,7 +64,9 @@ def test_every_switch_gives_its_shapes_and_a_gradient_to_every_parameter(switche
     stages = 3 if switches.get("multi_stage", True) else 0
     assert [z.shape[-2:] for z in out.levels] == [*[(2, 3), (4, 6), (8, 12)][:stages], (64, 96)]
     assert out.logits is out.levels[-1]
-    assert len(out.gradient_logits) == (3 if switches.get("outward", True) else 0)
+    outward = switches.get("outward", True)
+    assert len(out.gradient_logits) == (3 if outward is True else int(outward))
+    assert (out.gradient_map is None) == (not outward)
     assert (None if out.class_logits is None else out.class_logits.shape[1]) == switches.get(
         "classes"
     )
@@ -71,9 +80,8 @@ def test_every_switch_gives_its_shapes_and_a_gradient_to_every_parameter(switche
 def test_lite_has_the_official_kinds_of_modules_and_kernels() -> None:
     lite, official = BiRefNet.preset("lite"), BiRefNet.preset("official", backbone="resnet18")
     assert kinds(lite) == kinds(official)
-    assert (lite.multi_scale_input, lite.context) == ("cat", 3)
-    assert lite.multi_scale_input == official.multi_scale_input
-    assert lite.context == official.context
+    assert (lite.switches.multi_scale_input, lite.switches.context) == ("cat", 3)
+    assert lite.switches.multi_scale_input == official.switches.multi_scale_input
 
 
 def test_the_official_preset_is_the_default_and_has_the_official_widths() -> None:
@@ -198,8 +206,15 @@ def test_the_pretrained_encoder_tells_pictures_apart_without_a_network() -> None
         ({"decoder_attention": "ASP"}, "did you mean 'ASPP'"),
         ({"inward": "patch"}, "did you mean 'patches'"),
         ({"outwards": True}, "did you mean 'outward'"),
-        ({"context": 4}, "expected 0, 1, 2 or 3"),
-        ({"multi_stage": False}, "outward=True needs multi_stage=True"),
+        ({"context": 4}, "expected 0 to 3"),
+        ({"multi_stage": False}, "outward needs multi_stage=True"),
+        ({"outward": 5}, "expected 0 to 4"),
+        ({"refine": "refunet"}, "did you mean 'RefUNet'"),
+        ({"refine_iterations": 0}, "a whole number from 1"),
+        ({"deformable": "DCNv3"}, "did you mean 'DCNv"),
+        ({"inter_channels": "adapt"}, "inter_channels is 'adapt'"),
+        ({"dropout": 1.0}, "expected 0 to below 1"),
+        ({"neck_channels": (8, 8)}, "expected four numbers"),
         ({"squeeze": "none"}, "needs context=0"),
         ({"freeze_backbone": 6}, "expected True, False or 0 to 5"),
     ],
@@ -211,28 +226,21 @@ def test_an_unknown_or_impossible_switch_is_named(switches, message) -> None:
         BiRefNet.preset("lit")
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_an_image_with_a_pixel_that_is_no_number_is_named(bad: float) -> None:
+    x = image(3, 3, 64, 64)
+    x[1, 0, 5, 7] = bad
+    with pytest.raises(ValueError, match=r"NaN or infinite pixels \(number \[1\] of the batch"):
+        lite()(x)
+
+
+def test_the_gradient_map_is_the_laplacian_that_the_labels_are_made_of() -> None:
+    x = image(2, 3, 70, 64)
+    found = lite(freeze_backbone=True).eval()(x).gradient_map
+    assert torch.allclose(found, losses.gradient_map(x), atol=1e-6)
+
+
 @pytest.mark.parametrize("size", [(2, 1, 64, 64), (3, 64, 64), (1, 3, 64, 63)])
 def test_images_of_the_wrong_shape_are_refused(size) -> None:
     with pytest.raises(ValueError, match=r"expected \(B, 3, H, W\)"):
         lite()(image(*size))
-
-
-def test_weights_that_are_nowhere_are_refused_with_both_ways(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected a folder or"):
-        backbones.build("resnet18", pretrained=str(tmp_path / "none.pth"))
-    with pytest.raises(ValueError, match=r"with a network.*without one"):
-        backbones.build("resnet18", pretrained=str(tmp_path))
-
-
-@pytest.mark.parametrize("name", ["resnet18", "swin_v1_t"])
-def test_a_backbone_loads_its_weights_from_a_file(name: str, tmp_path: Path) -> None:
-    one = backbones.build(name)
-    torch.save(one.net.state_dict(), tmp_path / "weights.pth")
-    two = backbones.build(name, pretrained=str(tmp_path / "weights.pth"))
-    assert all(torch.equal(v, two.state_dict()[k]) for k, v in one.state_dict().items())
-
-
-def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
-    torch.save(backbones.build("resnet18").net.state_dict(), tmp_path / "resnet18.pth")
-    with pytest.raises(ValueError, match="does not fit PvtV2Backbone: missing"):
-        backbones.build("pvt_v2_b0", pretrained=str(tmp_path / "resnet18.pth"))

