@@ -2,5 +2,6 @@
 
 from models.birefnet import BiRefNet, BiRefNetOutput
 from models.initialise import initialise
+from models.official import export_official, load_official
 
-__all__ = ["BiRefNet", "BiRefNetOutput", "initialise"]
+__all__ = ["BiRefNet", "BiRefNetOutput", "export_official", "initialise", "load_official"]

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.dcnv4 import DCNv4Conv2d
 from models.deform import DeformableConv2d, deform_convs2d
 
 Attention = Literal["ASPPDeformable", "ASPP", "none"]
@@ -134,7 +135,10 @@ class ASPPDeformable(Aspp):
 
 
 SQUEEZE = ("BasicDecBlk_x1", "ResBlk_x4", "ASPP_x3", "ASPPDeformable_x3", "none")
-DEFORMABLE: dict[str, Callable[[int, int, int, int], nn.Module]] = {"DCNv2": DeformableConv2d}
+DEFORMABLE: dict[str, Callable[[int, int, int, int], nn.Module]] = {
+    "DCNv2": DeformableConv2d,
+    "DCNv4": DCNv4Conv2d,
+}
 ATTENTION: dict[str, Callable[[int, Widths, int], nn.Module]] = {
     "ASPPDeformable": ASPPDeformable,
     "ASPP": ASPP,

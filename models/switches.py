@@ -117,6 +117,7 @@ class Switches:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
+        object.__setattr__(self, "neck_channels", tuple(self.neck_channels))  # JSON: a list
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)

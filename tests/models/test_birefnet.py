@@ -32,7 +32,7 @@ SWITCHES = [
     {"outward": 4},
     {"inward": "image", "outward": 4},
     {"inter_channels": "adap"},
-    {"deformable": "DCNv4"},
+    {"deformable": "DCNv4", "inter_channels": 16},
     {"batch_norm": False},
     {"checkpoint": True},
 ]

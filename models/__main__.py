@@ -1,0 +1,124 @@
+"""What a BiRefNet costs, and its ONNX file: python -m models
+
+Without --onnx: a table of parameters, multiply-adds and memory, a row per preset.
+"""
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from models import summary
+from models.birefnet import PRESETS, BiRefNet
+from models.names import unknown
+
+EXAMPLES = """examples:
+  python -m models --summary
+  python -m models --backbone pvt_v2_b0 --switch inward=image --switch outward=4 --size 512
+  python -m models --onnx lite.onnx --preset lite --checkpoint runs/lite --size 512
+"""
+
+
+def switch(text: str) -> tuple[str, Any]:
+    """`key=value`, the value as Python writes it, or a word."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected key=value, as in outward=4")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    p = argparse.ArgumentParser(
+        prog="python -m models",
+        description=f"{__doc__}\n{summary.__doc__}",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = p.add_mutually_exclusive_group()
+    what.add_argument("--summary", action="store_true", help="print the table; the default")
+    what.add_argument("--onnx", metavar="FILE", help="write the evaluation graph, and compare it")
+    p.add_argument("--preset", metavar="NAME", help=f"only this one ({', '.join(PRESETS)})")
+    p.add_argument("--backbone", metavar="NAME", help="another one; alone: of preset official")
+    p.add_argument(
+        "--switch",
+        type=switch,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="switches",
+        help="any switch of BiRefNet; may be given several times",
+    )
+    p.add_argument("--size", type=int, metavar="PX", help="height and width; the preset's own")
+    p.add_argument("--markdown", action="store_true", help="the table as Markdown")
+    p.add_argument(
+        "--checkpoint",
+        metavar="SOURCE",
+        help="weights for --onnx: a folder of save_pretrained, or what models.load_official reads",
+    )
+    return p
+
+
+def chosen(options: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
+    """Names of presets, and the switches that are set besides."""
+    own = dict(options.switches)
+    if options.backbone:
+        own["backbone"] = options.backbone
+    if options.preset is None:
+        return (["official"] if own or options.onnx else list(PRESETS)), own
+    if options.preset not in PRESETS:
+        raise unknown("preset", options.preset, PRESETS)
+    return [options.preset], own
+
+
+def load(source: str | None, preset: str, own: dict[str, Any]) -> BiRefNet:
+    """The model to export, with weights from a checkpoint if there is one."""
+    if source is None:
+        print("no --checkpoint: weights are random but a pretrained encoder's", file=sys.stderr)
+        return BiRefNet.preset(preset, **own)
+    if Path(source).is_dir():
+        return BiRefNet.from_pretrained(source, **own)
+    from models.official import load_official
+
+    return load_official(source, **{**PRESETS[preset], **own, "pretrained": False})
+
+
+def to_onnx(options: argparse.Namespace) -> str:
+    """The path of the file that is written."""
+    from models import onnx
+
+    (name,), own = chosen(options)
+    size = options.size or summary.SIZES[name]
+    return str(onnx.export(load(options.checkpoint, name, own), options.onnx, (size, size)))
+
+
+def to_table(options: argparse.Namespace) -> str:
+    """The table of costs."""
+    names, own = chosen(options)
+    told = "".join(f", {key}={value}" for key, value in own.items())
+    costs = {
+        name + told: summary.cost(options.size or summary.SIZES[name], {**PRESETS[name], **own})
+        for name in names
+    }
+    return summary.table(costs, options.markdown)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    p = parser()
+    options = p.parse_args(arguments)
+    if options.checkpoint and not options.onnx:
+        p.error("--checkpoint is for --onnx: what a model costs does not depend on its weights")
+    try:
+        print(to_onnx(options) if options.onnx else to_table(options))
+    except (ValueError, ModuleNotFoundError) as error:
+        p.error(str(error))
+
+
+if __name__ == "__main__":
+    main()
