@@ -32,7 +32,8 @@ def to_ours(backbone: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     out: dict[str, Tensor] = {}
     for key, value in state.items():
         for theirs, ours in rules(backbone):
-            if match := _pattern(theirs).fullmatch(key):
+            match = _pattern(theirs).fullmatch(key)
+            if match and (len(ours) == 1 or (value.ndim and len(value) % len(ours) == 0)):
                 parts = value.chunk(len(ours)) if len(ours) > 1 else (value,)
                 out |= {_fill(o, match): part for o, part in zip(ours, parts, strict=True)}
                 break
@@ -51,20 +52,23 @@ def to_theirs(backbone: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     out: dict[str, Tensor] = {}
     for key, value in state.items():
-        name, parts = key, [key]
-        for theirs, ours in rules(backbone):
-            matches = [m for m in (_pattern(o).fullmatch(key) for o in ours) if m]
-            if matches:
-                name = _fill(theirs, matches[0])
-                parts = [_fill(o, matches[0]) for o in ours]
-                break
-        if all(part in state for part in parts):
-            out[name] = torch.cat([state[p] for p in parts]) if len(parts) > 1 else value
-        else:
+        name, parts = _joined(backbone, key)
+        if any(part not in state for part in parts):
             out[key] = value
+        elif name not in out:
+            out[name] = torch.cat([state[p] for p in parts]) if len(parts) > 1 else value
         if name.endswith(TABLE):
             out[name.replace(TABLE, "relative_position_index")] = _position_index(value)
     return out
+
+
+def _joined(backbone: str, key: str) -> tuple[str, list[str]]:
+    """The official name of one of ours, and ours that are joined in it."""
+    for theirs, ours in rules(backbone):
+        for name in ours:
+            if match := _pattern(name).fullmatch(key):
+                return _fill(theirs, match), [_fill(o, match) for o in ours]
+    return key, [key]
 
 
 @cache
