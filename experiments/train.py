@@ -61,8 +61,10 @@ def train(
     if len(train_set) < t.batch:
         raise UserError(f"{len(train_set)} training samples do not fill a batch of {t.batch}")
     model = build_model(config).to(device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = Objective(config.loss)
-    optimizer = torch.optim.AdamW(parameter_groups(model, t), weight_decay=t.weight_decay)
+    groups = parameter_groups(model, t)
+    optimizer = torch.optim.AdamW(groups, weight_decay=t.weight_decay, fused=True)
     state = resume(folder, model, optimizer)
     validate_at = {round(t.steps * (k + 1) / t.validations) for k in range(t.validations)}
     moments = {round((t.steps - 1) * k / max(1, t.moments - 1)) for k in range(t.moments)}

@@ -1,20 +1,20 @@
-"""Modulated deformable convolution in plain PyTorch (DCNv2: Zhu et al., CVPR 2019).
+"""Modulated deformable convolution (DCNv2: Zhu et al., CVPR 2019).
 
-Samples are rows (`models.sampling`), the convolution is a matrix product. Samples are computed
-chunk by chunk, and once more in the backward pass, so that memory stays bounded.
+In plain PyTorch: samples are rows of a table, the convolution is a matrix product
+(`models.sampled`). On a GPU torchvision's operator is taken where there is one.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from models.sampling import Layout, add_of_table, locate, of_weights, read_back, read_rows, shares
-
-CHUNK = 1 << 20  # numbers sampled at once: what is written is still in the cache when it is read
+from models.deform_export import deform_convs2d_exportable
+from models.sampled import sampled_products
 
 
 class Read(NamedTuple):
@@ -69,17 +69,60 @@ def deform_convs2d(x: Tensor, reads: Sequence[Read], stride: int = 1) -> list[Te
     out = _out_size(x, reads[0], stride)
     for read in reads:
         _check(x, read, out, stride)
+    if torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export():
+        return [deform_convs2d_exportable(x, *read, stride) for read in reads]
+    if x.is_cuda and torchvision_works(x.device.type):
+        return [_by_torchvision(x, read, stride) for read in reads]
+    return _by_rows(x, reads, out, stride)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@cache
+def torchvision_works(device: str) -> bool:
+    """Whether torchvision is there and its operator runs on that type of device.
+
+    It is tried once: builds that do not fit this torch import and fail, or lack some devices.
+    """
+    try:
+        import_module("torchvision")  # here, as most runs never need it
+        x = torch.ones(1, 1, 1, 1, device=device)
+        _by_torchvision(x, Read(x.new_zeros(1, 2, 1, 1), x, x, 0), 1)
+    except (ImportError, OSError, RuntimeError, AttributeError):
+        return False
+    return True
+
+
+def _by_torchvision(x: Tensor, read: Read, stride: int) -> Tensor:
+    """Sampled and multiplied in float32 at least: it knows no bfloat16."""
+    wide = torch.promote_types(x.dtype, torch.float32)
+    image, weight, offset, modulator = (
+        z.to(wide) for z in (x, read.weight, read.offset, read.modulator)
+    )
+    steps = (stride, stride, read.padding, read.padding, 1, 1, 1, 1)  # last: dilation and groups
+    out: Tensor = torch.ops.torchvision.deform_conv2d(
+        image, weight, offset, modulator, weight.new_zeros(len(weight)), *steps, True
+    )
+    return out.to(_product_dtype(read.weight))
+
+
+def _product_dtype(weight: Tensor) -> torch.dtype:
+    """The weight's, or that of autocast."""
+    device = weight.device.type
+    if device != "meta" and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return weight.dtype
+
+
+def _by_rows(x: Tensor, reads: Sequence[Read], out: tuple[int, int], stride: int) -> list[Tensor]:
     wide = torch.promote_types(x.dtype, torch.float32)
     table = F.pad(x.permute(0, 2, 3, 1).to(wide), (0, 0, 1, 1, 1, 1)).flatten(0, 2)
     places = torch.cat([_rows(r.offset).unflatten(1, (-1, 2)) for r in reads], dim=1).to(wide)
     factors = torch.cat([_rows(r.modulator) for r in reads], dim=1).to(wide)
-    weights = [r.weight for r in reads]
-    if torch.is_autocast_enabled(x.device.type):
-        weights = [w.to(torch.get_autocast_dtype(x.device.type)) for w in weights]
-    matrices = [w.permute(2, 3, 1, 0).flatten(0, 2) for w in weights]
-    reach = tuple(tap for r in reads for tap in _reach(r))
-    layout = Layout(x.shape[2], x.shape[3], out, stride, reach)
-    results: tuple[Tensor, ...] = _Deform.apply(table, places, factors, layout, *matrices)  # type: ignore[no-untyped-call]
+    weights = [r.weight.to(_product_dtype(r.weight)) for r in reads]
+    matrices = [w.permute(0, 2, 3, 1).flatten(1) for w in weights]  # no copy if channels-last
+    reach = [side for r in reads for tap in _reach(r) for side in tap]
+    sizes = [x.shape[2], x.shape[3], *out, stride]
+    results = sampled_products(table, places, factors, matrices, sizes, reach)
     return [z.view(len(x), *out, -1).permute(0, 3, 1, 2) for z in results]
 
 
@@ -114,71 +157,6 @@ def _check(x: Tensor, read: Read, out: tuple[int, int], stride: int) -> None:
                 f"{name} is {tuple(tensor.shape)}, expected {shape} for an image "
                 f"{tuple(x.shape)}, padding {read.padding} and stride {stride}"
             )
-
-
-class _Deform(torch.autograd.Function):
-    """The sampled products, from rows to rows."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, table: Tensor, places: Tensor, factors: Tensor, layout: Layout, *matrices: Tensor
-    ) -> tuple[Tensor, ...]:
-        """(B (H+2) (W+2), C), (P, K, 2), (P, K), matrices (K' C, O) to (P, O), P = B H' W'."""
-        ctx.save_for_backward(table, places, factors, *matrices)
-        ctx.layout = layout
-        outs: list[list[Tensor]] = [[] for _ in matrices]
-        for part in _chunks(places, table):
-            taps = locate(places[part], part, layout)
-            weights = torch.stack(shares(taps, factors[part]), dim=1)
-            read = read_rows(table, taps, weights, layout).view(len(places[part]), -1)
-            for out, cols, matrix in zip(outs, _columns(matrices), matrices, strict=True):
-                out.append(read[:, cols].to(matrix.dtype) @ matrix)
-        return tuple(torch.cat(out) if len(out) > 1 else out[0] for out in outs)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of the tensors."""
-        table, places, factors, *matrices = ctx.saved_tensors
-        d_table, d_places = torch.zeros_like(table), torch.empty_like(places)
-        d_factors = torch.empty_like(factors)
-        d_matrices = [torch.zeros_like(m, dtype=table.dtype) for m in matrices]
-        for part in _chunks(places, table):
-            taps, factor = locate(places[part], part, ctx.layout), factors[part]
-            weights, g = shares(taps, factor), [grad[part] for grad in grads]
-            d_read = _product(g, matrices).to(table.dtype).view(-1, table.shape[1])
-            read, d_weights = read_back(table, taps, weights, d_read, ctx.layout)
-            read = read.view(len(factor), -1)
-            for d, cols, a in zip(d_matrices, _columns(matrices), g, strict=True):
-                d += read[:, cols].to(a.dtype).t() @ a
-            moved = of_weights(d_weights, taps, factor.reshape(-1))
-            torch.stack([z.view_as(factor) for z in moved[:2]], dim=-1, out=d_places[part])
-            d_factors[part] = moved[2].view_as(factor)
-            add_of_table(d_table, d_read, taps, weights, ctx.layout)
-        cast = (d.to(m.dtype) for d, m in zip(d_matrices, matrices, strict=True))
-        return d_table, d_places, d_factors, None, *cast
-
-
-def _product(grads: Sequence[Tensor], matrices: Sequence[Tensor]) -> Tensor:
-    """The gradient of the samples (P, K C), each matrix's part written in its place."""
-    out = grads[0].new_empty(len(grads[0]), sum(map(len, matrices)))
-    for cols, grad, matrix in zip(_columns(matrices), grads, matrices, strict=True):
-        torch.mm(grad, matrix.t(), out=out[:, cols])
-    return out
-
-
-def _columns(matrices: Sequence[Tensor]) -> Iterator[slice]:
-    """Which columns of the samples each matrix takes."""
-    start = 0
-    for matrix in matrices:
-        yield slice(start, start + len(matrix))
-        start += len(matrix)
-
-
-def _chunks(places: Tensor, table: Tensor) -> Iterator[slice]:
-    """Slices of the output's rows, each of which samples CHUNK numbers at most."""
-    step = max(1, CHUNK // (places.shape[1] * table.shape[1]))
-    return (slice(i, min(i + step, len(places))) for i in range(0, len(places), step))
 
 
 class ZeroConv2d(nn.Conv2d):

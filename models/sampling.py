@@ -6,11 +6,14 @@ table would be a scatter; the samples are sorted by their upper left pixel inste
 into `embedding_bag` once more (5 times faster than grid_sample's backward at 64 channels).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+_SUM = 0  # embedding_bag's mode, as its operators number them
 
 
 class Taps(NamedTuple):
@@ -32,6 +35,13 @@ class Layout(NamedTuple):
     stride: int
     reach: tuple[tuple[int, int], ...]
 
+    @classmethod
+    def of(cls, sizes: Sequence[int], reach: Sequence[int]) -> "Layout":
+        """From plain numbers: H, W, H', W', stride; y and x of each tap in turn."""
+        height, width, out_h, out_w, stride = sizes
+        taps = tuple(zip(reach[::2], reach[1::2], strict=True))
+        return cls(height, width, (out_h, out_w), stride, taps)
+
     @property
     def steps(self) -> tuple[int, ...]:
         """From a pixel's row of the table to itself, the right, the lower, the lower right."""
@@ -42,18 +52,22 @@ def locate(places: Tensor, part: slice, layout: Layout) -> Taps:
     """The four rows that each sample lies between; those outside the image are zeros."""
     height, width, (oh, ow), stride, _ = layout
     pixel = torch.arange(part.start, part.stop, device=places.device)[:, None]
-    reach = torch.tensor(layout.reach, device=places.device, dtype=places.dtype)
-    y = places[..., 0] + (pixel // ow % oh * stride).to(places.dtype)
-    x = places[..., 1] + (pixel % ow * stride).to(places.dtype)
-    y, x = y.add_(reach[:, 0]), x.add_(reach[:, 1])
+    reach = torch.tensor(layout.reach, device=places.device)
+    y = places[..., 0] + (pixel // ow % oh * stride + reach[:, 0])  # whole numbers first: exact
+    x = places[..., 1] + (pixel % ow * stride + reach[:, 1])
     held_y, held_x = y.clamp(-1, height), x.clamp(-1, width)
     top, left = held_y.floor().clamp_(max=height - 1), held_x.floor().clamp_(max=width - 1)
     corner = left.int().clamp_(min=-1)  # where NaN goes
     corner.add_(top.int().clamp_(min=-1), alpha=width + 2)
     corner.add_(((pixel // (oh * ow) * (height + 2) + 1) * (width + 2) + 1).int())
     shares = held_y - top, held_x - left
-    free = held_y.eq(y).to(y.dtype), held_x.eq(x).to(x.dtype)
+    free = _within(y, height), _within(x, width)
     return Taps(corner.reshape(-1), *(z.reshape(-1) for z in (*shares, *free)))
+
+
+def _within(place: Tensor, side: int) -> Tensor:
+    """1 from -1 on and below the side, where the next pixel's row would be read."""
+    return place.ge(-1).logical_and_(place.lt(side)).to(place.dtype)
 
 
 def shares(taps: Taps, factor: Tensor) -> tuple[Tensor, ...]:
@@ -64,22 +78,32 @@ def shares(taps: Taps, factor: Tensor) -> tuple[Tensor, ...]:
     return left - low_left, right - low_right, low_left, low_right
 
 
-def read_rows(table: Tensor, taps: Taps, weights: Tensor, layout: Layout) -> Tensor:
-    """(N, C): the samples; weights (N, 4)."""
+def read_rows(
+    table: Tensor, taps: Taps, weights: Tensor, layout: Layout
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(N, C): the samples; weights (N, 4). And what `read_back` takes to go back."""
     steps = torch.tensor(layout.steps, dtype=torch.int32, device=table.device)
-    index = taps.corner[:, None] + steps
-    return F.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
+    index = (taps.corner[:, None] + steps).flatten()
+    starts = torch.arange(0, len(index), 4, dtype=torch.int32, device=table.device)
+    read, bags, *_ = torch.ops.aten._embedding_bag(
+        table, index, starts, mode=_SUM, per_sample_weights=weights.flatten()
+    )
+    return read, index, bags
 
 
 def read_back(
     table: Tensor, taps: Taps, weights: tuple[Tensor, ...], d_read: Tensor, layout: Layout
 ) -> tuple[Tensor, Tensor]:
-    """The samples again, and the gradient (N, 4) of their weights."""
-    tracked = torch.stack(weights, dim=1).requires_grad_()
-    with torch.enable_grad():
-        read = read_rows(table, taps, tracked, layout)
-    (d_weights,) = torch.autograd.grad(read, tracked, d_read)
-    return read.detach(), d_weights
+    """The samples again, and the gradient (N, 4) of their weights.
+
+    By the operators that autograd would call: inside an operator there is no autograd.
+    """
+    read, index, bags = read_rows(table, taps, torch.stack(weights, dim=1), layout)
+    starts = torch.arange(0, len(index), 4, dtype=torch.int32, device=table.device)
+    d_weights: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+        d_read, table, index, starts, bags, _SUM
+    )
+    return read, d_weights.view(-1, 4)
 
 
 def of_weights(d: Tensor, taps: Taps, factor: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,7 +1,6 @@
 """Command line of the benchmarks."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -64,10 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     compiled = not (args.quick or args.no_compile)
     figures = run(chosen, repeats=repeats, device=args.device, compiled=compiled, quick=args.quick)
     result = report.complete(figures, repeats, args.device)
-    if args.out is None:
-        sys.stdout.write(report.markdown(result))
-    else:
-        report.write(result, args.out)
+    report.save(result, report.markdown(result), args.out)
 
 
 if __name__ == "__main__":

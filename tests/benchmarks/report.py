@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -56,13 +57,20 @@ def _cpu_lines() -> list[str]:
         return []
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Markdown, the first column to the left and the others to the right."""
     heads = list(head)
     lines = [heads, ["-"] + ["-:"] * (len(heads) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def _verdict(met: bool | None) -> str:
+def facts(machine: dict[str, str]) -> str:
+    """A list of what the figures were measured on."""
+    return "".join(f"- {key}: {value}\n" for key, value in machine.items())
+
+
+def verdict(met: bool | None) -> str:
+    """Of a target; nothing where there is none."""
     return {True: "met", False: "**missed**", None: ""}[met]
 
 
@@ -91,20 +99,20 @@ def _benchmark(found: Result) -> str:
             f"{row['against']}",
             f"{row['ratio']:.2f}x",
             _wanted(row),
-            _verdict(row["met"]),
+            verdict(row["met"]),
             "" if row["values_apart"] is None else f"{row['values_apart']:.0e}",
         ]
         for row in found["ratios"]
     ]
     text = f"## {found['name']}\n\n{found['title']}; {found['size']}.\n\n"
-    text += _table([*head, *(["least time"] if least else [])], subjects)
+    text += table([*head, *(["least time"] if least else [])], subjects)
     if least:
         text += (
             f"\nLeast time: {found['traffic']['bytes_per_pixel']:g} B a pixel at the speed of a "
             f"copy, {found['traffic']['copy_gb_per_s']:.1f} GB/s read and written: "
             f"{1e3 * found['traffic']['least_s']:.1f} ms.\n"
         )
-    return text + "\n" + _table(["ratio", "found", "target", "", "values apart"], ratios)
+    return text + "\n" + table(["ratio", "found", "target", "", "values apart"], ratios)
 
 
 def _memory(rows: list[Result]) -> str:
@@ -116,21 +124,21 @@ def _memory(rows: list[Result]) -> str:
             f"{row['masked']:.2f}x",
             f"{row['worst']:.2f}x" + (f" (`{row['worst_knob']}`)" if row["worst_knob"] else ""),
             f"<= {row['wanted']:g}x",
-            _verdict(row["met"]),
+            verdict(row["met"]),
         ]
         for row in rows
     ]
     head = ["loss", "kind", "default", "with a mask", "worst other choice", "target", ""]
     return (
         f"## memory\n\nSaved for backward by every registered loss, eager; {rows[0]['size']}. "
-        "The target is judged on the default knobs.\n\n" + _table(head, cells)
+        "The target is judged on the default knobs.\n\n" + table(head, cells)
     )
 
 
 def markdown(result: Result) -> str:
     """All tables, with the machine and the method."""
-    facts = "".join(f"- {key}: {value}\n" for key, value in result["machine"].items())
-    parts = [f"# Speed and memory of the losses\n\n{facts}\n{result['method']}"]
+    about = facts(result["machine"])
+    parts = [f"# Speed and memory of the losses\n\n{about}\n{result['method']}"]
     parts += [_benchmark(found) for found in result["benchmarks"]]
     parts += [_memory(result["memory"])] if result["memory"] else []
     return "\n".join(parts)
@@ -143,8 +151,11 @@ def complete(result: dict[str, list[Result]], repeats: int, device: str) -> Resu
     return {"machine": where, "repeats": repeats, "method": method, **result}
 
 
-def write(result: Result, out: Path) -> None:
-    """Write the JSON at ``out`` and the tables beside it, with the suffix .md."""
+def save(result: Result, tables: str, out: Path | None) -> None:
+    """Print the tables, or write the JSON at ``out`` and the tables beside it as .md."""
+    if out is None:
+        sys.stdout.write(tables)
+        return
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    out.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
+    out.with_suffix(".md").write_text(tables, encoding="utf-8")

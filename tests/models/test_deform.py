@@ -1,14 +1,30 @@
-"""Deformable convolution: against a loop over pixels, and against plain convolution."""
+"""Deformable convolution: against a loop over pixels, plain convolution, and torchvision's."""
 
 import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from models import deform
-from models.deform import DeformableConv2d, Read, deform_conv2d, deform_convs2d
+from models import deform, sampled
+from models.deform import (
+    DeformableConv2d,
+    Read,
+    deform_conv2d,
+    deform_convs2d,
+    torchvision_works,
+)
 
+TOLERANCE = {  # of the largest number
+    torch.float64: 1e-10,
+    torch.float32: 1e-6,
+    torch.float16: 2e-3,
+    torch.bfloat16: 2e-2,
+}
 CASES = [(1, 0, 1), (3, 1, 1), (7, 3, 1), (3, 0, 1), (3, 2, 2), (3, 0, 2)]
 
 
@@ -55,12 +71,12 @@ def case(k: int, padding: int, stride: int = 1) -> list[Tensor]:
     return [tensor.requires_grad_() for tensor in tensors]
 
 
-@pytest.mark.parametrize("chunk", [deform.CHUNK, 40])
+@pytest.mark.parametrize("chunk", [sampled.CHUNK, 40])
 @pytest.mark.parametrize(("k", "padding", "stride"), CASES)
 def test_value_and_gradients_equal_a_loop_over_pixels_and_taps(
     k: int, padding: int, stride: int, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deform, "CHUNK", chunk)
+    monkeypatch.setattr(sampled, "CHUNK", chunk)
     x, offset, modulator, weight = inputs = case(k, padding, stride)
     found = deform_conv2d(x, offset, modulator, weight, None, padding, stride)
     expected = by_hand(x, offset, modulator, weight, padding, stride)
@@ -95,6 +111,16 @@ def test_a_sample_far_outside_is_zero_and_moves_nothing() -> None:
     assert float(out.detach().abs().max()) == 0
     grads = torch.autograd.grad(out.sum(), (x, far, modulator, weight))
     assert all(float(grad.abs().max()) == 0 for grad in grads)
+
+
+def test_where_the_next_pixel_would_lie_outside_a_sample_cannot_be_moved() -> None:
+    x, offset, modulator, weight = case(1, 0)
+    offset = torch.zeros_like(offset)
+    offset[:, 0, -1] = 1  # the last row reads the first one below the image
+    offset.requires_grad_()
+    out = deform_conv2d(x, offset, modulator, weight)
+    (grad,) = torch.autograd.grad(out.sum(), offset)
+    assert not bool(grad[:, 0, -1].any())  # as torchvision's; towards the image it would be
 
 
 @pytest.mark.parametrize("width", [3, 7, 24])
@@ -143,3 +169,88 @@ def test_bfloat16_autocast_stays_near_float32() -> None:
         near = layer(x)
     error = (near.float() - exact).abs().mean() / exact.abs().mean()
     assert float(error.detach()) < 0.05
+
+
+def wide_case(b: int = 2, c: int = 16, side: int = 20, k: int = 3, o: int = 8) -> list[Tensor]:
+    torch.manual_seed(0)
+    weight = torch.randn(o, c, k, k, dtype=torch.float64) / math.sqrt(c * k * k)
+    shapes = (b, c, side, side), (b, 2 * k * k, side, side), (b, k * k, side, side)
+    return [*(torch.randn(*shape, dtype=torch.float64) for shape in shapes), weight]
+
+
+def value_and_gradients(inputs: list[Tensor], by: str = "rows") -> list[Tensor]:
+    """Of the sum of the result times fixed numbers, in the dtype of the inputs."""
+    leaves = [z.detach().requires_grad_() for z in inputs]
+    read = Read(*leaves[1:], padding=leaves[3].shape[-1] // 2)
+    if by == "torchvision":
+        out = deform._by_torchvision(leaves[0], read, 1)
+    else:
+        (out,) = deform_convs2d(leaves[0], [read])
+    torch.manual_seed(1)
+    way = torch.randn(out.shape, dtype=torch.float64).to(out.dtype)
+    return [out.detach(), *torch.autograd.grad(out, leaves, way)]
+
+
+def assert_near(found: list[Tensor], expected: list[Tensor], share: float) -> None:
+    for a, b in zip(found, expected, strict=True):
+        assert float((a.double() - b.double()).abs().max() / b.double().abs().max()) <= share
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_low_precision_equals_float32_on_the_rounded_inputs(dtype: torch.dtype) -> None:
+    inputs = [z.to(dtype) for z in wide_case()]
+    exact = value_and_gradients([z.float() for z in inputs])
+    found = value_and_gradients(inputs)
+    assert {z.dtype for z in found} == {dtype}
+    assert_near(found, exact, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("k", [1, 3, 7])
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+def test_it_equals_torchvision_in_value_and_all_gradients(dtype: torch.dtype, k: int) -> None:
+    pytest.importorskip("torchvision")
+    inputs = [z.to(dtype) for z in wide_case(k=k)]
+    theirs = value_and_gradients(inputs, by="torchvision")
+    assert_near(value_and_gradients(inputs), theirs, TOLERANCE[dtype])
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """What was found out about torchvision is forgotten, before and after."""
+    torchvision_works.cache_clear()
+    yield
+    torchvision_works.cache_clear()
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_torchvision_that_is_absent_or_does_not_fit_this_torch_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    assert not torchvision_works("cpu")
+
+    def broken(_: str) -> ModuleType:
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr(deform, "import_module", broken)
+    torchvision_works.cache_clear()
+    assert not torchvision_works("cpu")
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_whether_torchvision_works_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(deform, "import_module", calls.append)
+    monkeypatch.setattr(deform, "_by_torchvision", lambda *_: None)
+    assert torchvision_works("cpu")
+    assert torchvision_works("cpu")
+    assert calls == ["torchvision"]
+
+
+def test_torchvision_is_not_imported_with_the_models_nor_used_on_cpu() -> None:
+    code = (
+        "import sys, torch, models; from models.deform import DeformableConv2d\n"
+        "DeformableConv2d(2, 2, 3, 1)(torch.zeros(1, 2, 5, 5))\n"
+        "sys.exit('torchvision' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
