@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models.deform import ZeroConv2d, deform_conv2d
+from models.deform import deform_conv2d
 
 GROUP = 16  # channels that share offsets: the least that the published kernel takes
 
@@ -13,8 +13,9 @@ class DCNv4Conv2d(nn.Module):
 
     y_g(p) = sum_k m_gk(p) v_g(p + p_k + d_gk(p)) for each group g of channels, v = value(x),
     result = output(y); v is read bilinearly and 0 outside the image. Offsets d and modulation m
-    are a linear map of x at p. The modulation is not bounded: neither softmax nor sigmoid. That
-    map starts at zero, so the result is at first the output's bias and grows from there.
+    are a linear map of x at p. The modulation is not bounded: neither softmax nor sigmoid. Offsets
+    start at zero and modulation at 1 / K, so that y is at first the mean of the window; published
+    it starts at zero, but the ReLU that follows in BiRefNet has no gradient there.
 
     Left out: the memory layout and half-precision arithmetic of the published CUDA kernel, and
     its options (depthwise convolution before the offsets, scale of the centre, kernel without the
@@ -54,7 +55,7 @@ class DCNv4Conv2d(nn.Module):
         self.padding = padding
         self.groups, self.taps = in_channels // group_channels, kernel_size * kernel_size
         self.value_proj = XavierConv2d(in_channels, in_channels, 1)
-        self.offset_mask = ZeroConv2d(in_channels, self.groups * 3 * self.taps, 1)
+        self.offset_mask = Places(in_channels, self.groups, self.taps)
         self.output_proj = XavierConv2d(in_channels, out_channels, 1)
         each = torch.eye(group_channels)[:, :, None, None]  # a tap adds a channel to itself
         self.register_buffer(
@@ -71,6 +72,22 @@ class DCNv4Conv2d(nn.Module):
         y = deform_conv2d(value, offset, modulation, gather, None, self.padding)
         out: Tensor = self.output_proj(y.reshape(len(x), -1, *x.shape[-2:]))
         return out
+
+
+class Places(nn.Conv2d):
+    """1 x 1: for each group the offsets (2 K) and the modulation (K) of its taps."""
+
+    def __init__(self, in_channels: int, groups: int, taps: int) -> None:
+        self.taps = taps
+        super().__init__(in_channels, groups * 3 * taps, 1)
+
+    def reset_parameters(self) -> None:
+        """Offsets of nothing and modulation of 1 / K, whatever the image."""
+        nn.init.zeros_(self.weight)
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
+        with torch.no_grad():
+            self.bias.view(-1, 3 * self.taps)[:, 2 * self.taps :] = 1 / self.taps
 
 
 class XavierConv2d(nn.Conv2d):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models import backbones
 from models.blocks import BasicDecBlk, Widths, norm, resize
+from models.checkpointing import recompute
 from models.decoder import Decoder, DecoderSwitches
 
 Refine = Literal["RefUNet", "Refiner", "none"]
@@ -23,7 +24,7 @@ UNET_WIDTH, STEM_WIDTH = 64, 48
 class RefUNet(nn.Module):
     """A U-Net of 64 channels and five scales (BASNet's refinement: Qin et al., CVPR 2019)."""
 
-    def __init__(self, widths: Widths) -> None:
+    def __init__(self, widths: Widths, checkpoint: bool = False) -> None:
         super().__init__()
         c = UNET_WIDTH
         first = [nn.Conv2d(TAKEN, c, 3, padding=1)]
@@ -35,6 +36,9 @@ class RefUNet(nn.Module):
         for i in (4, 3, 2, 1):
             self.add_module(f"decoder_{i}", nn.Sequential(*_layer(2 * c, widths)))
         self.conv_d0 = nn.Conv2d(c, 1, 3, padding=1)
+        recompute(
+            (part for part in self.children() if isinstance(part, nn.Sequential)), checkpoint
+        )
 
     def forward(self, image: Tensor, logits: Tensor) -> list[Tensor]:
         """(B, 3, H, W) and (B, 1, H, W), H and W multiples of 16, to one level (B, 1, H, W)."""
@@ -65,8 +69,10 @@ class Refiner(nn.Module):
         super().__init__()
         self.stem_layer = _Stem(widths)
         self.bb = backbones.build(backbone, pretrained, drop_path)
+        self.bb.checkpoint(switches.checkpoint)
         channels = list(self.bb.channels)
         self.squeeze_module = BasicDecBlk(channels[0], channels[0], widths, switches.attention)
+        recompute([self.stem_layer, self.squeeze_module], switches.checkpoint)
         self.decoder = Decoder(channels, switches, widths, neck if self.bb.plain else None)
 
     def forward(self, image: Tensor, logits: Tensor) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Parts of the model one by one: names of the official code, folded forms, frozen stages."""
+"""Parts of the model one by one: folded forms, frozen stages, determinism, half precision."""
 
 import subprocess
 import sys
@@ -13,48 +13,9 @@ from models import BiRefNet
 from models.backbones.efficientnet import EfficientNetLite0
 from models.blocks import ASPPDeformable, BasicDecBlk, SimpleConvs, Widths
 
-KEYS = [
-    "squeeze_module.0.conv_in.weight",
-    "squeeze_module.0.bn_in.running_mean",
-    "squeeze_module.0.bn_out.bias",
-    "squeeze_module.0.dec_att.aspp1.atrous_conv.regular_conv.weight",
-    "squeeze_module.0.conv_out.bias",
-    "decoder.decoder_block4.dec_att.aspp_deforms.0.atrous_conv.offset_conv.weight",
-    "decoder.decoder_block1.dec_att.aspp_deforms.2.atrous_conv.modulator_conv.bias",
-    "decoder.decoder_block3.dec_att.aspp_deforms.1.bn.weight",
-    "decoder.decoder_block2.dec_att.global_avg_pool.1.weight",
-    "decoder.decoder_block2.dec_att.global_avg_pool.2.weight",
-    "decoder.decoder_block2.dec_att.conv1.weight",
-    "decoder.decoder_block2.dec_att.bn1.weight",
-    "decoder.lateral_block4.conv.weight",
-    "decoder.lateral_block2.conv.bias",
-    "decoder.ipt_blk5.conv1.weight",
-    "decoder.ipt_blk1.conv_out.bias",
-    "decoder.conv_ms_spvn_4.weight",
-    "decoder.conv_ms_spvn_2.bias",
-    "decoder.conv_out1.0.weight",
-    "decoder.gdt_convs_4.0.weight",
-    "decoder.gdt_convs_3.1.weight",
-    "decoder.gdt_convs_pred_2.0.weight",
-    "decoder.gdt_convs_attn_4.0.bias",
-    "cls_head.0.weight",
-]
-
 
 def noise(*size: int, seed: int = 0) -> Tensor:
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
-
-
-def test_parameters_are_named_as_in_the_official_code() -> None:
-    keys = BiRefNet.preset("lite", pretrained=False, classes=2).state_dict()
-    assert [key for key in KEYS if key not in keys] == []
-    tops = {key.split(".")[0] for key in keys}
-    assert tops == {"bb", "squeeze_module", "decoder", "cls_head"}
-    inside = {key.split(".")[1] for key in keys if key.startswith("decoder.")}
-    stages = [f"{name}{i}" for name in ("decoder_block", "ipt_blk") for i in (1, 2, 3, 4)]
-    stages += [f"gdt_convs{kind}_{i}" for kind in ("", "_pred", "_attn") for i in (2, 3, 4)]
-    stages += [f"{name}{i}" for name in ("lateral_block", "conv_ms_spvn_") for i in (2, 3, 4)]
-    assert inside == {*stages, "ipt_blk5", "conv_out1"}
 
 
 @pytest.mark.parametrize("size", [(64, 64), (70, 101), (65, 67)])
@@ -126,10 +87,12 @@ def test_a_stage_can_be_thawed_and_frozen_again() -> None:
     assert model.bb.training
 
 
-def test_two_steps_from_one_seed_are_bitwise_equal() -> None:
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "pvt_v2_b0", "swin_v1_t"])
+def test_two_steps_from_one_seed_are_bitwise_equal(backbone: str) -> None:
+    """Dropout and stochastic depth are on; they follow torch's seed."""
     results = []
     for _ in range(2):
-        model = BiRefNet.preset("lite", freeze_backbone=True)
+        model = BiRefNet(backbone, inter_channels=8, aspp_channels=8, inward_channels=8)
         models.initialise(model, 4)
         torch.manual_seed(1)
         out = model(noise(2, 3, 64, 64))
