@@ -5,15 +5,18 @@ import json
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from experiments import grids
 from experiments.config import Knobs, LossConfig, RunConfig, TrainConfig, code_digest, run_hash
 from experiments.data import Counts, DataConfig, load_splits
 from experiments.errors import UserError, unknown
+from experiments.files import file_digest
 from experiments.metrics import METRICS
 from experiments.objective import main_loss
 from experiments.provenance import commit, versions
 
+OF_TRAINING = ("freeze_backbone", "dropout", "drop_path", "checkpoint")  # switches of the model
 EMBEDDED = Counts(train=488, val=40, test=92)  # 8, 2 and 4 compositions of each object
 
 
@@ -157,6 +160,21 @@ def find_preset(grid: Grid, name: str, data: str | None = None) -> Preset:
             "test/, each with im/ and gt/"
         )
     return preset
+
+
+def with_start(preset: Preset, file: Path) -> Preset:
+    """The preset with every run starting from an official checkpoint of BiRefNet.
+
+    The checkpoint decides what the model is made of; the preset's switches of training stay.
+
+    Raises:
+        UserError: no such file.
+    """
+    if not file.is_file():
+        raise UserError(f"--start {file}: no such file; expected a .pth or .safetensors file")
+    kept = {key: value for key, value in preset.model.items() if key in OF_TRAINING}
+    start = {"start": str(file.resolve()), "start_digest": file_digest(file)}
+    return replace(preset, model={**start, **kept})
 
 
 def data_digest(data: DataConfig) -> str:

@@ -82,6 +82,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--loss", action="append", metavar="NAME", help="add this registered loss as an arm"
     )
+    p.add_argument(
+        "--start",
+        type=Path,
+        metavar="FILE",
+        help="start every run from this official BiRefNet checkpoint, whose model it then is",
+    )
     p.add_argument("--out", type=Path, metavar="DIR", help="default: results/<grid>/<preset>")
     p.add_argument(
         "--workers", type=int, metavar="N", help="runs at once (default: cores / threads per run)"
@@ -100,8 +106,12 @@ def prepare(options: argparse.Namespace) -> Job:
     preset = grids.find_preset(grid, options.preset, options.data)
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers is {options.workers}, expected 1 or more")
+    name = options.preset
+    if options.start:
+        preset = grids.with_start(preset, options.start)
+        name = f"{name}-from-{options.start.stem}-{preset.model['start_digest'][:8]}"
     other = f"-{Path(options.data).name}" if options.data else ""
-    folder = options.out or PROJECT / "results" / grid.name / f"{options.preset}{other}"
+    folder = options.out or PROJECT / "results" / grid.name / f"{name}{other}"
     reference = PROJECT / "results" / "reference"
     if folder.resolve().is_relative_to(reference):
         raise UserError(f"{reference} holds committed results; choose another --out")
@@ -114,7 +124,7 @@ def prepare(options: argparse.Namespace) -> Job:
             raise unknown(f"arm of {grid.name!r}", arm, grid.arms)
     cells = grids.cells(grid, preset)
     chosen = [cell for cell in cells if cell.arm in (options.arm or grid.arms)]
-    return Job(grid, options.preset, preset, folder, cells, chosen)
+    return Job(grid, name, preset, folder, cells, chosen)
 
 
 def run(job: Job, workers: int | None) -> int:

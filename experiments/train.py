@@ -25,7 +25,7 @@ from experiments.data import Samples, batches, load_splits, normalise, to_tensor
 from experiments.data.augment import Augment
 from experiments.errors import UserError
 from experiments.evaluate import CHUNK, evaluate, mean_scores
-from experiments.files import whole
+from experiments.files import file_digest, whole
 from experiments.metrics import LOWER_IS_BETTER, METRICS
 from experiments.objective import Objective, Parts
 from experiments.results import write_results
@@ -118,11 +118,18 @@ def train(
 def build_model(config: RunConfig) -> BiRefNet:
     """The model of a run; a parameter starts at a value of (seed, its name) alone.
 
+    With `start` among the switches it is an official checkpoint's, the same for every seed.
+
     Raises:
-        UserError: an unknown or impossible switch.
+        UserError: an unknown or impossible switch; a checkpoint that changed or does not fit.
     """
     switches = dict(config.model)
     try:
+        if "start" in switches:
+            file, digest = Path(switches.pop("start")), switches.pop("start_digest")
+            if not file.is_file() or file_digest(file) != digest:
+                raise UserError(f"{file} is not the file (digest {digest}) of this run any more")
+            return models.load_official(file, **switches).train()
         model = BiRefNet.preset(switches.pop("preset"), **switches)
     except ValueError as error:
         raise UserError(f"model of this arm: {error}") from error

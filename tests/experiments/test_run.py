@@ -119,6 +119,7 @@ def test_a_failed_cell_is_reported_and_the_grid_goes_on(tmp_path, monkeypatch, c
         (["--grid", "grad_loss", "--data", "/nowhere/at/all"], "no data at '/nowhere/at/all'"),
         (["--grid", "grad_loss", "--preset", "paper"], "give --data PATH"),
         (["--grid", "grad_loss", "--workers", "0"], "expected 1 or more"),
+        (["--grid", "grad_loss", "--start", "nowhere.pth"], "no such file"),
         (["--grid", "grad_loss", "--out", "results/reference/mine"], "committed results"),
         (["--grid", "grad_loss", "--out", "/proc/nowhere"], "cannot write to /proc/nowhere"),
     ],

@@ -1,0 +1,62 @@
+"""Runs that start from an official checkpoint."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import models
+from experiments import grid as grids
+from experiments import run as cli
+from experiments.config import RunConfig
+from experiments.errors import UserError
+from experiments.train import build_model, train
+from models import BiRefNet
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    model = BiRefNet.preset("lite", inter_channels=8, aspp_channels=8)
+    models.initialise(model, 7)
+    torch.save(models.export_official(model), tmp_path / "official.pth")
+    return tmp_path / "official.pth"
+
+
+@pytest.fixture
+def started(tiny: RunConfig, checkpoint: Path) -> RunConfig:
+    smoke = grids.find("grad_loss").presets["smoke"]
+    return replace(tiny, model=grids.with_start(smoke, checkpoint).model)
+
+
+def test_every_seed_starts_from_the_checkpoint(started: RunConfig, checkpoint: Path) -> None:
+    expected = models.load_official(checkpoint).state_dict()
+    for seed in (0, 1):
+        model = build_model(replace(started, seed=seed))
+        assert model.training
+        assert model.frozen == 5  # as the preset has it
+        assert all(torch.equal(v, expected[k]) for k, v in model.state_dict().items())
+
+
+def test_a_run_trains_on_from_the_checkpoint(started: RunConfig, tmp_path: Path) -> None:
+    assert 0 <= train(started, tmp_path / "run", lambda _step, _value: None) <= 1
+
+
+def test_a_checkpoint_that_changed_is_refused(started: RunConfig, checkpoint: Path) -> None:
+    checkpoint.write_bytes(b"something else")
+    with pytest.raises(UserError, match=r"is not the file .* of this run any more"):
+        build_model(started)
+
+
+def test_a_checkpoint_that_does_not_fit_the_arm_is_refused(started: RunConfig) -> None:
+    with pytest.raises(UserError, match=r"model of this arm: .* weights do not fit"):
+        build_model(replace(started, model={**started.model, "inward": "none"}))
+
+
+def test_study_and_folder_tell_the_checkpoint(checkpoint: Path, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(cli, "PROJECT", tmp_path)
+    options = ["--grid", "grad_loss", "--preset", "smoke", "--start", str(checkpoint)]
+    job = cli.prepare(cli.parser().parse_args(options))
+    digest = job.preset.model["start_digest"][:8]
+    assert job.study == f"grad_loss/smoke-from-official-{digest}"
+    assert job.folder == tmp_path / "results" / "grad_loss" / f"smoke-from-official-{digest}"
