@@ -3,13 +3,11 @@
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-from safetensors import SafetensorError
 from torch import Tensor
 
-from models.backbones.weights import reachable, read
+from models.backbones.weights import SUFFIXES, reachable, read
 from models.birefnet import BiRefNet
 from models.inferred import infer
 from models.keys import to_ours, to_theirs
@@ -18,7 +16,6 @@ State = Mapping[str, Tensor]
 WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")  # of DistributedDataParallel and torch.compile
 ENCODERS = ("bb.", "refiner.bb.")
 WEIGHTS = "model.safetensors"  # the file of a repository on the hub
-SHOWN = 20  # keys in an error
 
 
 def load_official(source: str | Path | State, **switches: Any) -> BiRefNet:
@@ -29,15 +26,21 @@ def load_official(source: str | Path | State, **switches: Any) -> BiRefNet:
     "cat"), `refine_iterations`, `refine_scale`, and those of training.
 
     Args:
-        source: a file (.safetensors or .pth), a state dict, or a name on the hub, such as
-            "ZhengPeng7/BiRefNet". Prefixes "module." and "_orig_mod." are taken off.
+        source: a file (.safetensors or .pth), a folder with a model.safetensors, a state dict, or
+            a name on the hub, such as "ZhengPeng7/BiRefNet". Prefixes "module." and "_orig_mod."
+            are taken off.
         switches: of `BiRefNet`; they go before what the weights tell.
 
     Raises:
         ValueError: a source that cannot be read; no BiRefNet; a switch that the weights do not
             tell; weights that are missing, left over or of another shape, with their names.
     """
-    state = _bare(_read(str(source)) if isinstance(source, str | Path) else source)
+    if not isinstance(source, str | Path | Mapping):
+        raise ValueError(
+            f"source is a {type(source).__name__}, expected a file, a folder, a name on the hub "
+            "or a state dict: of a model give model.state_dict()"
+        )
+    state = _bare(source if isinstance(source, Mapping) else _read(str(source)))
     found = infer(state, switches.get("backbone")) | switches
     if "multi_scale_input" not in found:
         raise ValueError(
@@ -45,9 +48,7 @@ def load_official(source: str | Path | State, **switches: Any) -> BiRefNet:
             "the one it was trained with: load_official(..., multi_scale_input='none')"
         )
     model = BiRefNet(**found)
-    ours = _renamed(to_ours, model.switches.backbone, state)
-    _fit(ours, model.state_dict())
-    model.load_state_dict(ours)
+    _fit(model, _renamed(to_ours, model.switches.backbone, state))
     return model.eval()
 
 
@@ -73,18 +74,13 @@ def _renamed(
 
 
 def _read(source: str) -> State:
-    """A state dict from a file or the hub."""
-    if not Path(source).is_file():
-        if Path(source).suffix in (".safetensors", ".pth", ".pt", ".bin"):
-            raise ValueError(f"no file {source!r}: expected a checkpoint (.safetensors or .pth)")
-        source = _download(source)
-    try:
-        return read(source)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, AttributeError) as error:
-        raise ValueError(
-            f"{source!r} cannot be read ({error}); expected a state dict in .safetensors, or as "
-            "torch.save writes it: is the download complete?"
-        ) from error
+    """A state dict from a file, a folder or the hub."""
+    path = Path(source)
+    if path.is_dir():
+        path /= WEIGHTS
+    elif not path.exists() and path.suffix not in SUFFIXES:
+        path = Path(_download(source))
+    return read(str(path))
 
 
 def _download(name: str) -> str:
@@ -94,10 +90,14 @@ def _download(name: str) -> str:
     try:
         return hf_hub_download(name, WEIGHTS, local_files_only=not reachable())
     except (OSError, HFValidationError) as error:
-        raise ValueError(
-            f"{name!r} is no file, and the hub gives no {WEIGHTS} of that name. Without a network "
-            f"get https://huggingface.co/{name}/resolve/main/{WEIGHTS} elsewhere, give its path"
-        ) from error
+        local = isinstance(error, HFValidationError) or Path(name).parent.is_dir()
+        advice = (
+            f"expected .safetensors or .pth, a folder with {WEIGHTS}, or 'organisation/name'"
+            if local
+            else f"and the hub gives no {WEIGHTS} of that name. Without a network get "
+            f"https://huggingface.co/{name}/resolve/main/{WEIGHTS} elsewhere, give its path"
+        )
+        raise ValueError(f"{name!r} is no file or folder, {advice}") from error
 
 
 def _bare(state: State) -> State:
@@ -114,19 +114,18 @@ def _bare(state: State) -> State:
     return bare
 
 
-def _fit(seen: State, expected: State) -> None:
-    """Refuse names that are missing or left over, and other shapes."""
-    wrong = [f"missing {k}" for k in expected if k not in seen]
-    wrong += [f"unexpected {k}" for k in seen if k not in expected]
-    wrong += [
-        f"{k} is {tuple(seen[k].shape)}, expected {tuple(expected[k].shape)}"
-        for k in expected
-        if k in seen and seen[k].shape != expected[k].shape
-    ]
+def _fit(model: BiRefNet, state: State) -> None:
+    """Load; refuse names that are missing or left over, and other shapes."""
+    own = model.state_dict()
+    other = [k for k in own if k in state and state[k].shape != own[k].shape]
+    fitting = {k: v for k, v in state.items() if k not in other}
+    unexpected = model.load_state_dict(fitting, strict=False).unexpected_keys
+    wrong = [f"missing {k}" for k in own if k not in state]
+    wrong += [f"unexpected {k}" for k in unexpected]
+    wrong += [f"{k} is {tuple(state[k].shape)}, expected {tuple(own[k].shape)}" for k in other]
     if wrong:
-        more = [f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
         raise ValueError(
             f"{len(wrong)} weights do not fit the model that their shapes tell (was it trained "
-            "with another version of the official code, or are switches given that it had not?): "
-            + "; ".join([*wrong[:SHOWN], *more])
+            "with another version of the official code, or are switches given that it had not?):\n"
+            + "\n".join(wrong)
         )

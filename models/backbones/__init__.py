@@ -18,6 +18,9 @@ def names() -> list[str]:
 def build(name: str, pretrained: Pretrained = False, drop_path: float | None = None) -> Backbone:
     """A backbone: see `Backbone` for what it offers.
 
+    Not possible are timm's own models (those of the type "timm_backbone", and folders and names
+    on the hub in timm's format), encoders of one size of image, and those of other strides.
+
     Args:
         name: one of `names()`; a model type of transformers that has a backbone ("convnextv2", in
             its default size); or a name on the hub or a folder that holds a config.json.
@@ -29,7 +32,8 @@ def build(name: str, pretrained: Pretrained = False, drop_path: float | None = N
 
     Raises:
         ValueError: an unknown name (the nearest is given); an encoder without four usable maps;
-            a backbone without stochastic depth; weights that are nowhere or do not fit.
+            a library that is not installed; a backbone without stochastic depth; weights that
+            are nowhere, broken or do not fit.
     """
     if drop_path is not None and not 0 <= drop_path < 1:
         raise ValueError(f"drop_path is {drop_path!r}, expected a rate from 0 to below 1, or None")
@@ -43,4 +47,8 @@ def build(name: str, pretrained: Pretrained = False, drop_path: float | None = N
         return VGG(name, pretrained, drop_path)
     from models.backbones.hub import HubBackbone
 
-    return HubBackbone(name, pretrained, drop_path)
+    try:
+        return HubBackbone(name, pretrained, drop_path)
+    except ImportError as error:
+        lacking = f"{name!r} needs a library that is not installed: {str(error).strip()}"
+        raise ValueError(lacking) from error

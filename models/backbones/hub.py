@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.auto.modeling_auto import (
@@ -24,8 +26,12 @@ from models.names import unknown
 
 PATCH = 16
 STRIDES = (4, 8, 16, 32)
-SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")  # of a state dict
-TYPES = ", ".join(MODEL_FOR_BACKBONE_MAPPING_NAMES)
+# need another library, a fixed size of the image, or have other strides
+UNUSABLE = (
+    *("dinat", "focalnet", "hiera", "lw_detr_vit", "pp_lcnet_v4", "rf_detr_dinov2"),
+    *("timm_backbone", "tipsv2", "vitpose_backbone"),
+)
+TYPES = ", ".join(name for name in MODEL_FOR_BACKBONE_MAPPING_NAMES if name not in UNUSABLE)
 
 
 class HubBackbone(Backbone):
@@ -183,7 +189,7 @@ def _loaded(name: str, kind: Any, config: Any, source: str) -> Any:
     given: dict[str, Any] = {"config": config, "output_loading_info": True}
     given["dtype"] = torch.get_default_dtype()  # rather than the file's
     given["ignore_mismatched_sizes"] = True  # they are told below
-    if Path(source).is_file() or Path(source).suffix in SUFFIXES:
+    if Path(source).is_file() or Path(source).suffix in weights.SUFFIXES:
         state = weights.ours(name, source)
         given["state_dict"] = {key.removeprefix("net."): v for key, v in state.items()}
     else:
@@ -194,6 +200,8 @@ def _loaded(name: str, kind: Any, config: Any, source: str) -> Any:
         net, found = kind.from_pretrained(None if "state_dict" in given else source, **given)
     except OSError as error:
         raise weights.nowhere(source, SIZES[name].hub if name in SIZES else name) from error
+    except (SafetensorError, UnpicklingError) as error:
+        raise weights.broken(source, type(error).__name__) from error
     finally:
         transformers.logging.set_verbosity(verbosity)
     left = [*found["unexpected_keys"], *(key for key, *_ in found["mismatched_keys"])]

@@ -1,8 +1,10 @@
 """Where transformers departs from the original releases, as the official code uses them.
 
-All keep the names of the parameters.
+All keep the names of the parameters. Initial values stay those of transformers: for Swin other
+ones than in the official code, which leaves PyTorch's; it matters to training from scratch alone.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -55,6 +57,14 @@ def _dino(net: Any, loaded: bool) -> None:
         for linear in (layer.attention.q_proj, layer.attention.v_proj):
             if linear.bias is not None and not (loaded and linear.bias.any()):
                 linear.bias = None  # zero: the official code has none
+            linear.register_load_state_dict_pre_hook(_take_bias)
+
+
+def _take_bias(linear: Any, state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
+    """Have a bias again where the weights to load have one: of some releases it is not zero."""
+    if linear.bias is None and f"{prefix}bias" in state:
+        weight = linear.weight
+        linear.bias = nn.Parameter(weight.new_zeros(len(weight)), weight.requires_grad)
 
 
 class DroppedMLP(SwinMLP):  # type: ignore[misc]

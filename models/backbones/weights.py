@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")  # of a state dict
 # a classifier, what only it reads, and what only pretraining reads
 SPARE = re.compile(
     r"(\w+\.)?(classifier|head|heads|fc|pre_logits|pooler|layernorm|norm|conv_head|bn1|lm_head)\."
@@ -66,19 +67,33 @@ def read(file: str) -> dict[str, Tensor]:
     """The state dict in a file; the entry "model" or "state_dict" of it if there is one.
 
     Raises:
-        ValueError: no such file, or no tensors by name in it.
+        ValueError: no such file, a broken one, or no tensors by name in it.
     """
     if not Path(file).is_file():
-        raise ValueError(f"no weights at {file!r}: expected a folder or a .safetensors/.pth file")
-    if file.endswith(".safetensors"):
-        return load_file(file)
-    state = torch.load(file, map_location="cpu", weights_only=True)
+        raise ValueError(f"no file {file!r}: expected a state dict (.safetensors or .pth)")
+    with Path(file).open("rb") as opened:
+        head = opened.read(24)
+    try:
+        if file.endswith(".safetensors"):
+            return load_file(file)
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken pickle raises nearly anything
+        raise broken(file, f"{type(error).__name__}; it begins with {head!r}") from error
     for entry in ("model", "state_dict"):
         if isinstance(state, Mapping) and isinstance(state.get(entry), Mapping):
             state = state[entry]
     if not isinstance(state, Mapping):
         raise ValueError(f"{file!r} holds a {type(state).__name__}, expected a state dict")
     return {key: value for key, value in state.items() if isinstance(value, Tensor)}
+
+
+def broken(source: str, seen: object) -> ValueError:
+    """The error for weights that are not what their name says."""
+    return ValueError(
+        f"{source!r} cannot be read ({seen}); expected a state dict in .safetensors, or as "
+        "torch.save writes it, of tensors alone: is the download complete? is it a git-lfs "
+        "pointer, to be had with `git lfs pull`?"
+    )
 
 
 def ours(name: str, file: str) -> dict[str, Tensor]:

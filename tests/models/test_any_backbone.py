@@ -79,6 +79,7 @@ def test_a_folder_is_a_backbone_with_and_without_its_weights(folder: Path) -> No
         ("swin_v1_tt", "did you mean 'swin_v1_t'.*a model type of transformers .*convnextv2"),
         ("vit", "of type 'vit', which has no backbone"),
         ("timm_backbone", "has no backbone in transformers"),
+        ("dinat", "'dinat' needs a library that is not installed: .*natten"),
         ("focalnet", r"maps at strides 8 x 8, 16 x 16, 32 x 32.*expected 4, 8, 16 and 32"),
         ("hiera", "does not take images of 64 x 96 px"),
         ("nobody/nothing", "no weights at 'nobody/nothing'"),
@@ -87,6 +88,21 @@ def test_a_folder_is_a_backbone_with_and_without_its_weights(folder: Path) -> No
 def test_encoders_that_cannot_serve_say_why(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         backbones.build(name)
+
+
+def test_a_folder_of_timm_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"architecture": "resnet18", "pretrained_cfg": {}}')
+    with pytest.raises(ValueError, match=r"needs a library that is not installed: .*timm"):
+        backbones.build(str(tmp_path))
+
+
+def test_the_types_that_an_error_lists_can_be_built() -> None:
+    with pytest.raises(ValueError, match="expected one of") as error:
+        backbones.build("vit")
+    listed = str(error.value).split("expected one of ")[1].split(", ")
+    with torch.device("meta"):
+        assert all(len(backbones.build(kind).channels) == 4 for kind in listed)
+    assert len(listed) > 15
 
 
 def test_a_type_has_no_weights_of_its_own() -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import backbones
+from models import BiRefNet, backbones
+from models.initialise import initialise
 
 # the official code's lateral channels, coarse to fine
 CHANNELS = {
@@ -118,23 +119,28 @@ def test_a_map_is_made_by_the_stages_up_to_its_own(name, built) -> None:
     assert len(down) <= 3  # Swin's merging of patches belongs to the stage before it
 
 
-def test_vgg_is_its_layers_one_after_another(built) -> None:
-    """Retyped from the paper: configuration D, with the batch norm of torchvision's variant."""
+def test_vgg_runs_through_modules_that_were_put_in_later(built) -> None:
+    """Such as those of convert_sync_batchnorm."""
     bb = built("vgg16bn").eval()
-    layers: list[nn.Module] = []
-    taken, ends = 3, []
-    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
-        if width:
-            layers += [nn.Conv2d(taken, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
-            taken = width
-        else:
-            layers.append(nn.MaxPool2d(2, 2))
-            ends.append(len(layers))
-    net = nn.Sequential(*layers).double().eval()
-    net.load_state_dict({k.removeprefix("features."): v for k, v in bb.state_dict().items()})
-    x = noise(1, 3, 64, 64)
-    for end, found in zip(ends[1:], bb(x), strict=True):
-        assert torch.equal(found, net[:end](x))
+    called: list[nn.Module] = []
+    bb.features[1] = copy.deepcopy(bb.features[1])
+    bb.features[1].register_forward_hook(lambda module, *_: called.append(module))
+    bb(noise(1, 3, 32, 32))
+    assert called == [bb.features[1]]
+
+
+def test_initial_values_of_vgg_are_those_of_torchvision() -> None:
+    """Normal, of variance 2 over fan out, without bias; also where they are drawn by a seed."""
+    model = BiRefNet("vgg16bn", inter_channels=8, aspp_channels=8, inward_channels=8)
+    for _ in range(2):
+        for module in model.bb.modules():
+            if isinstance(module, nn.Conv2d):
+                spread = (2 / (9 * module.out_channels)) ** 0.5
+                values = module.weight.detach() / spread
+                assert float(values.std()) == pytest.approx(1, rel=0.1)
+                assert float(values.abs().max()) > 2.5  # not uniform
+                assert not module.bias.any()
+        initialise(model, seed=1)
 
 
 def test_the_official_parts_of_vgg_end_after_these_layers() -> None:

@@ -1,5 +1,6 @@
 """Pretrained weights of backbones: from a folder, from a file, by the names of every release."""
 
+import copy
 from email.message import Message
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models import backbones
+from models import BiRefNet, backbones, export_official, load_official
 from models.backbones import weights
 from models.keys import to_theirs
 
@@ -97,17 +98,38 @@ def test_files_of_the_hub_load_by_their_older_names(tmp_path: Path) -> None:
     assert all(torch.equal(found[key], state[key]) for key in learned)
 
 
-def test_biases_of_dino_stay_only_where_they_count(tmp_path: Path) -> None:
-    """The official code has none; those of the hub's smallest model are not zero."""
+@pytest.fixture
+def biased(tmp_path: Path) -> str:
+    """A DINOv3 as of the hub, one of whose query biases is not zero."""
     from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
     net = DINOv3ViTModel(DINOv3ViTConfig(num_register_tokens=4))
     torch.nn.init.ones_(net.model.layer[2].attention.q_proj.bias)
-    net.save_pretrained(tmp_path)
-    state = backbones.build("dino_v3_s", str(tmp_path)).state_dict()
+    net.save_pretrained(tmp_path / "biased")
+    return str(tmp_path / "biased")
+
+
+def test_biases_of_dino_stay_only_where_they_count(biased: str) -> None:
+    """The official code has none; those of the hub's smallest model are not zero."""
+    state = backbones.build("dino_v3_s", biased).state_dict()
     biases = [key for key in state if key.endswith(("q_proj.bias", "v_proj.bias", "k_proj.bias"))]
     assert biases == ["net.model.layer.2.attention.q_proj.bias"]
     assert not any("mask_token" in key or key.startswith("net.norm") for key in state)
+
+
+def test_a_dino_with_biases_is_saved_and_loaded_again(biased: str, tmp_path: Path) -> None:
+    small = {"inter_channels": 8, "aspp_channels": 8, "neck_channels": (8,) * 4}
+    model = BiRefNet("dino_v3_s", pretrained=biased, **small)
+    model.save_pretrained(tmp_path / "saved")
+    loaded = copy.deepcopy(BiRefNet("dino_v3_s", **small).double())
+    loaded.load_state_dict(model.state_dict())
+    for again in (
+        loaded.float(),
+        BiRefNet.from_pretrained(tmp_path / "saved"),
+        load_official(export_official(model)),
+    ):
+        assert same(model.state_dict(), again.state_dict())
+        assert not any(p.requires_grad for p in again.bb.parameters())
 
 
 @pytest.mark.parametrize(
@@ -136,6 +158,30 @@ def test_missing_and_left_over_keys_are_named(tmp_path: Path) -> None:
         backbones.build("resnet18", str(tmp_path / "changed.pth"))
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("stub.pth", b"version https://git-lfs.github.com/spec/v1\n"),
+        ("stub.safetensors", b"version https://git-lfs.github.com/spec/v1\n"),
+        ("text.pth", b"version of hello world\n"),
+        ("cut.pth", b"PK\x03\x04 version"),
+        ("empty.pth", b""),
+    ],
+)
+def test_a_broken_file_is_a_clear_error(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    message = rf"{name}' cannot be read .*begins with b'.*is the download complete\?.*git-lfs"
+    with pytest.raises(ValueError, match=message):
+        backbones.build("vgg16", str(tmp_path / name))
+
+
+def test_a_folder_with_a_broken_file_is_a_clear_error(tmp_path: Path) -> None:
+    backbones.build("resnet18").net.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ValueError, match=r"cannot be read .*is the download complete"):
+        backbones.build("resnet18", str(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["vgg16", "swin_v1_t", "nobody/nothing"])
 def test_without_a_network_and_a_file_both_ways_are_told(name: str) -> None:
     with pytest.raises(ValueError, match=r"with a network.*without one.*\.safetensors, \.pth"):
@@ -144,7 +190,9 @@ def test_without_a_network_and_a_file_both_ways_are_told(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["vgg16", "swin_v1_t", "efficientnet_lite0"])
 def test_a_file_that_is_not_there_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected a folder or a \.safetensors/\.pth file"):
+    with pytest.raises(
+        ValueError, match=r"no file .*expected a state dict \(.safetensors or .pth\)"
+    ):
         backbones.build(name, str(tmp_path / "none.pth"))
 
 
