@@ -7,29 +7,50 @@ import argparse
 import ast
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from models import summary
 from models.birefnet import PRESETS, BiRefNet
 from models.names import unknown
+from models.switches import Switches
 
 EXAMPLES = """examples:
   python -m models --summary
   python -m models --backbone pvt_v2_b0 --switch inward=image --switch outward=4 --size 512
-  python -m models --onnx lite.onnx --preset lite --checkpoint runs/lite --size 512
+  python -m models --onnx lite.onnx --checkpoint saved/lite --size 512
 """
+WEIGHTLESS = "what a model costs does not depend on its weights"
+WORDS = {"true": True, "false": False}
+TRAINING: dict[str, Any] = {  # what does not change the graph that is written
+    "pretrained": False,
+    "bb_pretrained": None,
+    "freeze_backbone": None,
+    "dropout": 0.0,
+    "drop_path": None,
+    "checkpoint": False,
+}
 
 
 def switch(text: str) -> tuple[str, Any]:
-    """`key=value`, the value as Python writes it, or a word."""
+    """`key=value`: true or false in any case, a value as Python writes it, or a word."""
     key, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r}: expected key=value, as in outward=4")
+    if value.casefold() in WORDS:
+        return key, WORDS[value.casefold()]
     try:
         return key, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return key, value
+
+
+def pixels(text: str) -> int:
+    """A side of an image."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of pixels, as in 512")
+    return int(text)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         dest="switches",
         help="any switch of BiRefNet; may be given several times",
     )
-    p.add_argument("--size", type=int, metavar="PX", help="height and width; the preset's own")
+    p.add_argument("--size", type=pixels, metavar="PX", help="height and width; the preset's own")
     p.add_argument("--markdown", action="store_true", help="the table as Markdown")
     p.add_argument(
         "--checkpoint",
@@ -76,25 +97,49 @@ def chosen(options: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
     return [options.preset], own
 
 
-def load(source: str | None, preset: str, own: dict[str, Any]) -> BiRefNet:
+def load(options: argparse.Namespace) -> BiRefNet:
     """The model to export, with weights from a checkpoint if there is one."""
+    (preset,), own = chosen(options)
+    source = options.checkpoint
     if source is None:
-        print("no --checkpoint: weights are random but a pretrained encoder's", file=sys.stderr)
-        return BiRefNet.preset(preset, **own)
+        model = BiRefNet.preset(preset, **own)
+        others = " but the encoder's" if model.pretrained else ""
+        print(f"no --checkpoint: all weights{others} are random", file=sys.stderr)
+        return model
     if Path(source).is_dir():
+        if options.preset:
+            raise ValueError(f"{source} says what the model is made of: leave --preset out")
         return BiRefNet.from_pretrained(source, **own)
     from models.official import load_official
 
     return load_official(source, **{**PRESETS[preset], **own, "pretrained": False})
 
 
+def own_size(model: BiRefNet) -> int:
+    """That of the preset with the same parts.
+
+    Raises:
+        ValueError: none has.
+    """
+    for name, switches in PRESETS.items():
+        if _parts(Switches.of(switches)) == _parts(model.switches):
+            return summary.SIZES[name]
+    raise ValueError("the model is none of the presets, whose sizes are known: give --size")
+
+
 def to_onnx(options: argparse.Namespace) -> str:
     """The path of the file that is written."""
     from models import onnx
 
-    (name,), own = chosen(options)
-    size = options.size or summary.SIZES[name]
-    return str(onnx.export(load(options.checkpoint, name, own), options.onnx, (size, size)))
+    onnx.check_path(Path(options.onnx))
+    model = load(options)
+    (preset,), _ = chosen(options)
+    size = options.size or (own_size(model) if options.checkpoint else summary.SIZES[preset])
+    return str(onnx.export(model, options.onnx, (size, size)))
+
+
+def _parts(switches: Switches) -> Switches:
+    return replace(switches, outward=switches.decoder.outward, **TRAINING)
 
 
 def to_table(options: argparse.Namespace) -> str:
@@ -113,10 +158,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     p = parser()
     options = p.parse_args(arguments)
     if options.checkpoint and not options.onnx:
-        p.error("--checkpoint is for --onnx: what a model costs does not depend on its weights")
+        p.error(f"--checkpoint is for --onnx: {WEIGHTLESS}")
+    if {"pretrained", "bb_pretrained"} & dict(options.switches).keys():
+        if not options.onnx:
+            p.error(f"--switch pretrained is for --onnx: {WEIGHTLESS}")
+        if options.checkpoint:
+            p.error(
+                "--switch pretrained is for a model without --checkpoint, which has all weights"
+            )
     try:
         print(to_onnx(options) if options.onnx else to_table(options))
-    except (ValueError, ModuleNotFoundError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         p.error(str(error))
 
 

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from models import backbones
 from models.blocks import resize, squeeze_module
 from models.checkpointing import checkpointed
+from models.checks import check_finite, check_kind, check_statistics
 from models.decoder import STRIDE, Decoder
 from models.names import unknown
 from models.refinement import Refiner, RefUNet
@@ -32,13 +34,22 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+HUB = {  # keywords of from_pretrained that are no switches
+    key
+    for way in (PyTorchModelHubMixin.from_pretrained, PyTorchModelHubMixin._from_pretrained)
+    for key in signature(way).parameters
+}
+
+
 class BiRefNetOutput(NamedTuple):
     """What the model predicts, in training and evaluation alike."""
 
     logits: Tensor  # (B, 1, H, W)
     levels: list[Tensor]  # coarse to fine, logits (B, 1, h, w); the last is `logits`
     gradient_logits: list[Tensor]  # of the stages with outward reference, coarse to fine
-    gradient_map: Tensor | None  # (B, 1, H, W), the Laplacian that those stages are to tell
+    # (B, 1, H, W), the Laplacian that those stages are to tell; with a refinement of the image at
+    # full size too, where the official code took the smaller one that its first stage saw
+    gradient_map: Tensor | None
     class_logits: Tensor | None  # (B, classes)
 
 
@@ -51,7 +62,8 @@ class BiRefNet(
 ):
     """Bilateral reference network for high-resolution segmentation.
 
-    `BiRefNet()` is the official one (swin_v1_l, made for 1024 px).
+    `BiRefNet()` is the official one (swin_v1_l, made for 1024 px). Save state dicts, or with
+    `save_pretrained`, not pickles of whole models: hooks of transformers cannot be pickled.
 
     Args:
         backbone, switches: see `models.switches.Switches`.
@@ -65,7 +77,7 @@ class BiRefNet(
         s = self.switches = Switches.of({"backbone": backbone, **switches})
         self._hub_mixin_config = asdict(s)
         self.pretrained = bool(s.weights)
-        self.bb = backbones.build(backbone, s.weights, s.drop_path)
+        self.bb = backbones.build(s.backbone, s.weights, s.drop_path)
         self.bb.checkpoint(s.checkpoint)
         double = 2 if s.multi_scale_input == "cat" else 1
         channels = [double * c for c in self.bb.channels]
@@ -96,9 +108,15 @@ class BiRefNet(
     ) -> "BiRefNet":
         """The mixin's way, but every key must fit; the encoder's weights are among them.
 
+        Args:
+            pretrained_model_name_or_path: a folder, or a name on the hub.
+            kwargs: of the mixin, and switches that go before the saved ones.
+
         Raises:
-            ValueError: what `save_pretrained` or `push_to_hub` did not write.
+            ValueError: an unknown or wrong switch; what `save_pretrained` or `push_to_hub` did
+                not write.
         """
+        Switches.check({k: v for k, v in kwargs.items() if k not in HUB})
         found = {"strict": True, "pretrained": False, "bb_pretrained": None, **kwargs}
         try:
             model: BiRefNet = super().from_pretrained(pretrained_model_name_or_path, **found)
@@ -110,18 +128,23 @@ class BiRefNet(
             ) from error
         return model
 
-    def freeze(self, stages: int) -> None:
-        """Freeze the encoder's first stages, 0 to 5, and train the others.
+    def freeze(self, stages: bool | int) -> None:
+        """Freeze the encoder's first stages and train the others.
+
+        `bb.requires_grad_(True)` alone gives gradients, but leaves them in evaluation mode.
+
+        Args:
+            stages: 0 to 5; True is all, False none.
 
         Raises:
             ValueError: another number.
         """
-        if stages not in range(6):
-            raise ValueError(f"stages are {stages!r}, expected 0 to 5")
-        self.frozen = int(stages)
+        if not isinstance(stages, int) or stages not in range(6):
+            raise ValueError(f"stages are {stages!r}, expected True, False or 0 to 5")
+        self.frozen = 5 if stages is True else int(stages)
         for i, stage in enumerate(self.bb.stages()):
             for module in stage:
-                module.requires_grad_(i >= stages)
+                module.requires_grad_(i >= self.frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "BiRefNet":
@@ -138,9 +161,10 @@ class BiRefNet(
         """Segment ImageNet-normalised images (B, 3, H, W) of any size from 64 px on.
 
         Raises:
-            ValueError: another number of channels or dimensions, a side below 64 px (with a
-                refinement, 64 times its scale), NaN or infinite pixels, a single image in
-                training with batch norm.
+            ValueError: no tensor of the model's dtype, another number of channels or dimensions,
+                no image, a side below 64 px (with a refinement, 64 times its scale), a single
+                image in training with batch norm, NaN or infinite pixels. The last are not looked
+                for when compiled, nor in training on a GPU.
         """
         self._check(image)
         height, width = image.shape[-2:]
@@ -166,8 +190,7 @@ class BiRefNet(
         """Levels, gradient logits and class logits of the first stage."""
         image = resize(image, tuple(side // self._scale for side in image.shape[-2:]))
         maps = self._encode(image)
-        pooled = maps[0].mean(dim=(2, 3)) if self.cls_head is not None else None
-        classes = self.cls_head(pooled) if self.cls_head is not None else None
+        classes = None if self.cls_head is None else self.cls_head(maps[0].mean(dim=(2, 3)))
         if self.switches.context:
             size = maps[0].shape[-2:]
             finer = [resize(m, size) for m in maps[self.switches.context : 0 : -1]]
@@ -181,7 +204,8 @@ class BiRefNet(
     def _encode(self, image: Tensor) -> list[Tensor]:
         """Encoder maps, coarse to fine, the half-size image's joined to them."""
         join = self.switches.multi_scale_input
-        with torch.no_grad() if self.frozen == 5 else nullcontext():
+        trained = any(p.requires_grad for p in self.bb.parameters())
+        with nullcontext() if trained else torch.no_grad():
             maps: list[Tensor] = self.bb(image)
             if join != "none":
                 half = resize(image, tuple(side // 2 for side in image.shape[-2:]))
@@ -192,30 +216,18 @@ class BiRefNet(
         return maps[::-1]
 
     def _check(self, image: Tensor) -> None:
-        least = LEAST * self._scale
-        if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[-2:]) < least:
-            raise ValueError(
-                f"image is {tuple(image.shape)}, expected (B, 3, H, W) with H and W from {least}"
-            )
-        if self.training and self.switches.batch_norm and len(image) == 1:
-            raise ValueError(
-                "a batch of one image has no batch statistics: train with batch_norm=False or "
-                "more images, or call .eval()"
-            )
+        check_kind(image, next(self.parameters()).dtype, LEAST * self._scale)
+        check_statistics(self, image)
         if torch.compiler.is_compiling() or image.is_meta:
             return  # a compiled graph cannot stop to look at values, a meta tensor has none
-        finite = image.isfinite().flatten(1).all(dim=1)
-        if not bool(finite.all()):
-            bad = (~finite).nonzero().flatten().tolist()
-            raise ValueError(
-                f"image has NaN or infinite pixels (number {bad} of the batch), expected finite "
-                "ImageNet-normalised values: look at how they were decoded or normalised"
-            )
+        if self.training and image.device.type != "cpu":
+            return  # to look would wait for the device; a training loop sees it in its loss
+        check_finite(image)
 
 
 def _refiner(s: Switches) -> nn.Module | None:
     if s.refine == "RefUNet":
-        return RefUNet(s.widths)
+        return RefUNet(s.widths, s.checkpoint)
     if s.refine == "none":
         return None
     return Refiner(

@@ -134,7 +134,6 @@ class ASPPDeformable(Aspp):
         return self.join(outs, x, self.conv1)
 
 
-SQUEEZE = ("BasicDecBlk_x1", "ResBlk_x4", "ASPP_x3", "ASPPDeformable_x3", "none")
 DEFORMABLE: dict[str, Callable[[int, int, int, int], nn.Module]] = {
     "DCNv2": DeformableConv2d,
     "DCNv4": DCNv4Conv2d,

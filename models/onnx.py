@@ -50,15 +50,17 @@ def export(
 
     Raises:
         ModuleNotFoundError: packages that only this needs are not installed.
+        OSError: the path is a folder, or its folder is missing.
         ValueError: a model that is not in float32; a size that the model refuses; logits of the
             written graph further from the model's than `TOLERANCE` times the largest logit (the
             file stays, to be looked into).
     """
     _need()
+    path, training = Path(path), model.training
+    check_path(path)
     kinds = {str(p.dtype) for p in model.parameters()} - {"torch.float32"}
     if kinds:
         raise ValueError(f"the model has {', '.join(kinds)}; export model.float() instead")
-    path, training = Path(path), model.training
     image = torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(0))
     image = image.to(next(model.parameters()).device)
     try:
@@ -105,6 +107,18 @@ def compare(path: str | Path, image: Tensor, expected: Tensor) -> None:
             f"{largest:.2g}, expected {TOLERANCE * largest:.2g} at most: do not use the file; "
             "another version of torch or onnxruntime may write or run it as meant"
         )
+
+
+def check_path(path: Path) -> None:
+    """Refuse early what the export would fail to write at its end.
+
+    Raises:
+        OSError: the path is a folder, or its folder is missing.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected a file to write, as {path}/x.onnx")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
 
 
 def _need() -> None:

@@ -1,35 +1,65 @@
 """The switches of BiRefNet: every part of the model is one, with the official default."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args
+from os import PathLike, fspath
+from typing import Any, Literal, get_args, get_origin
 
-from models.blocks import SQUEEZE, Attention, BlockKind, Deformable, Widths
+from models.backbones.base import Pretrained
+from models.blocks import Attention, BlockKind, Deformable, Widths
 from models.decoder import DecoderSwitches, Inward, Lateral
 from models.names import unknown
 from models.refinement import Refine
 
-Pretrained = bool | str
-MULTI_SCALE = ("cat", "add", "none")
-CHOICES: dict[str, tuple[str, ...]] = {
-    "multi_scale_input": MULTI_SCALE,
-    "squeeze": SQUEEZE,
-    "decoder_block": get_args(BlockKind),
-    "decoder_attention": get_args(Attention),
-    "deformable": get_args(Deformable),
-    "lateral": get_args(Lateral),
-    "inward": get_args(Inward),
-    "refine": get_args(Refine),
-}
-LEAST_MOST: dict[str, tuple[int, int | None]] = {
-    "context": (0, 3),
-    "outward": (0, 4),
-    "refine_iterations": (1, None),
-    "refine_scale": (1, None),
-    "classes": (0, None),
-    "aspp_channels": (1, None),
-    "inward_channels": (1, None),
-    "gradient_channels": (1, None),
+MultiScale = Literal["cat", "add", "none"]
+Squeeze = Literal["BasicDecBlk_x1", "ResBlk_x4", "ASPP_x3", "ASPPDeformable_x3", "none"]
+
+
+def _whole(x: object, least: int = 1) -> bool:
+    return type(x) is int and x >= least  # True is an int too, but no number of channels
+
+
+def _rate(x: object) -> bool:
+    return isinstance(x, int | float) and not isinstance(x, bool) and 0 <= x < 1
+
+
+def _text(x: object) -> bool:
+    return isinstance(x, str) and x != ""
+
+
+def _four(x: object) -> bool:
+    return isinstance(x, tuple) and len(x) == 4 and all(map(_whole, x))
+
+
+Check = tuple[str, Callable[[Any], bool]]  # what is expected, and whether a value is
+FLAG: Check = ("True or False", lambda x: isinstance(x, bool))
+NUMBER: Check = ("a whole number from 1", _whole)
+CHECKS: dict[str, Check] = {
+    "backbone": ("a name or a folder", _text),
+    "pretrained": ("True, False or a path", lambda x: isinstance(x, bool) or _text(x)),
+    "bb_pretrained": (
+        "True, False, a path or None",
+        lambda x: x is None or isinstance(x, bool) or _text(x),
+    ),
+    "freeze_backbone": (
+        "True, False or 0 to 5, or None",
+        lambda x: x is None or (isinstance(x, int) and 0 <= x <= 5),
+    ),
+    "context": ("0 to 3", lambda x: _whole(x, 0) and x <= 3),
+    "outward": ("True, False or 0 to 4", lambda x: isinstance(x, int) and 0 <= x <= 4),
+    "multi_stage": FLAG,
+    "refine_iterations": NUMBER,
+    "refine_scale": NUMBER,
+    "classes": ("a whole number from 0", lambda x: _whole(x, 0)),
+    "inter_channels": ("a whole number from 1, or 'adap'", lambda x: x == "adap" or _whole(x)),
+    "aspp_channels": NUMBER,
+    "inward_channels": NUMBER,
+    "gradient_channels": NUMBER,
+    "neck_channels": ("four numbers, each whole and from 1", _four),
+    "dropout": ("0 to below 1", _rate),
+    "drop_path": ("0 to below 1, or None", lambda x: x is None or _rate(x)),
+    "batch_norm": FLAG,
+    "checkpoint": FLAG,
 }
 
 
@@ -40,7 +70,8 @@ class Switches:
     Args:
         backbone: a name of `models.backbones.names()`, or any backbone of transformers: a model
             type ("convnextv2"), a name on the hub or a folder ("facebook/convnextv2-tiny-1k-224").
-        pretrained: False, True (the library's weights), or a path to a file or folder.
+        pretrained: False, True (the library's weights), or a path (str or Path, kept as str) to a
+            file or folder.
         bb_pretrained: the official code's name for `pretrained`.
         freeze_backbone: True, or how many of its five stages (stem, strides 4 to 32), counted from
             the image: no gradient, no batch statistics, no drop path there. None: as officially,
@@ -70,21 +101,23 @@ class Switches:
         neck_channels: that the maps of a plain transformer are brought to, coarse to fine.
         dropout: in the attention, 0 to below 1.
         drop_path: stochastic depth of the encoder; None: as it was trained (.2 Swin, .1 PVT).
-        batch_norm: False to train on single images.
+        batch_norm: False leaves it out, to train on single images; but the encoder keeps its own
+            (resnet, vgg16bn, efficientnet_lite0), which `freeze_backbone=True` stops.
         checkpoint: compute encoder stages and decoder blocks again in the backward pass: less
             memory, more time, the same results.
 
     Raises:
-        ValueError: an unknown choice, with the nearest known one; parts that need each other.
+        ValueError: an unknown choice, with the nearest known one; another type or range;
+            parts that need each other.
     """
 
     backbone: str = "swin_v1_l"
     pretrained: Pretrained = False
     bb_pretrained: Pretrained | None = None
     freeze_backbone: bool | int | None = None
-    multi_scale_input: str = "cat"
+    multi_scale_input: MultiScale = "cat"
     context: int = 3
-    squeeze: str = "BasicDecBlk_x1"
+    squeeze: Squeeze = "BasicDecBlk_x1"
     decoder_block: BlockKind = "BasicDecBlk"
     decoder_attention: Attention = "ASPPDeformable"
     deformable: Deformable = "DCNv2"
@@ -107,33 +140,29 @@ class Switches:
     checkpoint: bool = False
 
     @classmethod
-    def of(cls, switches: dict[str, Any]) -> "Switches":
+    def of(cls, switches: Mapping[str, Any]) -> "Switches":
         """From keywords; ValueError names the nearest known one for an unknown."""
-        known = [field.name for field in fields(cls)]
-        for key in switches:
-            if key not in known:
-                raise unknown("switch of BiRefNet", key, known)
+        cls.check(switches)
         return cls(**switches)
+
+    @classmethod
+    def check(cls, switches: Mapping[str, Any]) -> None:
+        """Refuse unknown names, and values that are wrong whatever the others are."""
+        types = {field.name: field.type for field in fields(cls)}
+        for name, value in switches.items():
+            if name not in types:
+                raise unknown("switch of BiRefNet", name, types)
+            if get_origin(types[name]) is Literal:
+                if value not in get_args(types[name]):
+                    raise unknown(name, value, get_args(types[name]))
+            elif not CHECKS[name][1](_plain(value)):
+                raise ValueError(f"{name} is {value!r}, expected {CHECKS[name][0]}")
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
-        object.__setattr__(self, "neck_channels", tuple(self.neck_channels))  # JSON: a list
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise unknown(name, getattr(self, name), known)
-        for name, (least, most) in LEAST_MOST.items():
-            _whole(name, getattr(self, name), least, most)
-        if self.inter_channels != "adap":
-            _whole("inter_channels", self.inter_channels, 1, None)
-        if self.freeze_backbone is not None and self.freeze_backbone not in range(6):
-            raise ValueError(
-                f"freeze_backbone is {self.freeze_backbone!r}, expected True, False or 0 to 5"
-            )
-        for name, rate in (("dropout", self.dropout), ("drop_path", self.drop_path)):
-            if rate is not None and not 0 <= rate < 1:
-                raise ValueError(f"{name} is {rate!r}, expected 0 to below 1")
-        if len(self.neck_channels) != 4:
-            raise ValueError(f"neck_channels are {self.neck_channels!r}, expected four numbers")
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, _plain(value))
+        self.check(vars(self))
         if self.outward and not self.multi_stage:
             raise ValueError("outward needs multi_stage=True: its labels use those levels")
 
@@ -143,11 +172,11 @@ class Switches:
         return self.pretrained if self.bb_pretrained is None else self.bb_pretrained
 
     @property
-    def frozen(self) -> int:
-        """How many stages of the encoder are frozen."""
+    def frozen(self) -> bool | int:
+        """Whether the encoder is frozen, or how many of its stages are."""
         if self.freeze_backbone is None:
-            return 5 if self.backbone.startswith("dino_v3") else 0
-        return 5 if self.freeze_backbone is True else int(self.freeze_backbone)
+            return self.backbone.startswith("dino_v3")
+        return self.freeze_backbone
 
     @property
     def widths(self) -> Widths:
@@ -182,7 +211,8 @@ class Switches:
         return replace(plain, multi_stage=self.multi_stage, checkpoint=self.checkpoint)
 
 
-def _whole(name: str, seen: object, least: int, most: int | None) -> None:
-    if not isinstance(seen, int) or seen < least or (most is not None and seen > most):
-        allowed = f"{least} to {most}" if most is not None else f"a whole number from {least}"
-        raise ValueError(f"{name} is {seen!r}, expected {allowed}")
+def _plain(value: Any) -> Any:
+    """As it is saved and compared: a path is its text, a list (of JSON) a tuple."""
+    if isinstance(value, PathLike):
+        return fspath(value)
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

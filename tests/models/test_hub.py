@@ -92,6 +92,38 @@ def test_switches_can_be_set_when_a_model_comes_back(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("switches", "message"),
+    [
+        ({"outwards": 3}, "unknown switch of BiRefNet 'outwards'; did you mean 'outward'"),
+        ({"batch_norm": "no"}, "batch_norm is 'no', expected True or False"),
+    ],
+)
+def test_a_wrong_switch_of_ones_own_is_not_blamed_on_the_folder(
+    saved: Path, switches: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        BiRefNet.from_pretrained(saved, **switches)
+
+
+def test_keywords_of_the_hub_and_switches_that_need_the_saved_ones_pass(tmp_path: Path) -> None:
+    lite(outward=False, multi_stage=False).save_pretrained(tmp_path)
+    again = BiRefNet.from_pretrained(tmp_path, local_files_only=True, multi_stage=False)
+    assert not again.switches.multi_stage
+
+
+def test_a_path_of_weights_is_used_and_saved(tmp_path: Path) -> None:
+    encoder = lite(backbone="resnet18").bb.state_dict()
+    save_file(encoder, tmp_path / "encoder.safetensors")
+    model = lite(backbone="resnet18", pretrained=tmp_path / "encoder.safetensors")
+    model.save_pretrained(tmp_path / "model")
+    again = BiRefNet.from_pretrained(tmp_path / "model")
+    for key, value in encoder.items():
+        assert torch.equal(again.bb.state_dict()[key], value), key
+    saved = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert saved["pretrained"] == str(tmp_path / "encoder.safetensors")
+
+
+@pytest.mark.parametrize(
     ("change", "drop"),
     [
         ({}, ("decoder.conv_out1.0.weight",)),

@@ -147,6 +147,13 @@ def test_a_size_that_the_model_refuses_is_refused(tmp_path: Path) -> None:
         onnx.export(lite(), tmp_path / "small.onnx", (32, 64))
 
 
+def test_a_path_that_cannot_be_written_is_refused_before_the_export(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match="is a folder, expected a file"):
+        onnx.export(lite(), tmp_path, SIZE)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        onnx.export(lite(), tmp_path / "nowhere" / "lite.onnx", SIZE)
+
+
 def test_the_command_line_exports_a_saved_model(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -159,3 +166,62 @@ def test_the_command_line_exports_a_saved_model(
     with torch.no_grad():
         expected = model(image).logits
     torch.testing.assert_close(onnx.run(file, image=image), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def sides(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Of the graphs that would have been written."""
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(onnx, "export", lambda _model, path, size: seen.append(size) or path)
+    return seen
+
+
+@pytest.mark.parametrize("outward", [True, 3])
+def test_a_saved_preset_has_its_size(
+    tmp_path: Path, sides: list[tuple[int, int]], outward: bool | int
+) -> None:
+    model = BiRefNet.preset("lite", pretrained=False, freeze_backbone=True, outward=outward)
+    model.save_pretrained(tmp_path / "model")
+    main(["--onnx", str(tmp_path / "m.onnx"), "--checkpoint", str(tmp_path / "model")])
+    assert sides == [(128, 128)]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "the model is none of the presets, whose sizes are known: give --size"),
+        (["--preset", "lite"], "leave --preset out"),
+        (["--switch", "pretrained=true"], "which has all weights"),
+    ],
+    ids=str,
+)
+def test_what_a_saved_model_does_not_need_or_lacks_is_told(
+    tmp_path: Path,
+    sides: list[tuple[int, int]],
+    capsys: pytest.CaptureFixture,
+    options: list[str],
+    told: str,
+) -> None:
+    lite().save_pretrained(tmp_path / "model")
+    saved = ["--onnx", str(tmp_path / "m.onnx"), "--checkpoint", str(tmp_path / "model")]
+    with pytest.raises(SystemExit):
+        main([*saved, *options])
+    assert told in capsys.readouterr().err
+    assert sides == []
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "told"),
+    [("false", "all weights are random"), ("true", "all weights but the encoder's are random")],
+)
+def test_a_model_without_checkpoint_is_said_to_be_random(
+    tmp_path: Path,
+    sides: list[tuple[int, int]],
+    capsys: pytest.CaptureFixture,
+    pretrained: str,
+    told: str,
+) -> None:
+    options = ["--preset", "lite", "--switch", f"pretrained={pretrained}"]
+    main(["--onnx", str(tmp_path / "m.onnx"), *options])
+    assert told in capsys.readouterr().err
+    assert sides == [(128, 128)]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models import BiRefNet, summary
-from models.__main__ import main
+from models.__main__ import main, switch
 from models.birefnet import PRESETS
 from models.summary import Cost, cost, kept, multiply_adds
 
@@ -105,6 +105,28 @@ def test_the_table_has_a_row_per_preset_in_aligned_columns(
     assert len({len(line) for line in (head, *rows)}) == 1
 
 
+@pytest.mark.parametrize("error", [OSError, ImportError, TypeError])
+def test_an_error_of_the_library_is_told_without_a_traceback(
+    error: type[Exception], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("what went wrong")
+
+    monkeypatch.setattr(summary, "cost", fail)
+    with pytest.raises(SystemExit):
+        main([])
+    assert "error: what went wrong" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["false", "False", "FALSE"])
+def test_a_truth_value_is_read_in_any_case(text: str) -> None:
+    assert switch(f"batch_norm={text}") == ("batch_norm", False)
+
+
+def test_every_preset_has_a_size() -> None:
+    assert summary.SIZES.keys() == PRESETS.keys()
+
+
 def test_a_row_of_ones_own_tells_its_switches(capsys: pytest.CaptureFixture) -> None:
     options = "--backbone resnet18 --switch inward=image --switch outward=4 --size 64 --markdown"
     main(options.split())
@@ -121,6 +143,11 @@ def test_a_row_of_ones_own_tells_its_switches(capsys: pytest.CaptureFixture) -> 
         (["--switch", "outward"], "expected key=value"),
         (["--preset", "lite", "--size", "32"], "H and W from 64"),
         (["--checkpoint", "model"], "--checkpoint is for --onnx"),
+        (["--size", "0"], "'0': expected a number of pixels"),
+        (["--size", "-64"], "'-64': expected a number of pixels"),
+        (["--switch", "pretrained=nope.pth"], "--switch pretrained is for --onnx"),
+        (["--switch", "batch_norm=no"], "batch_norm is 'no', expected True or False"),
+        (["--switch", "neck_channels=5"], "expected four numbers"),
     ],
 )
 def test_a_wrong_option_is_told(
