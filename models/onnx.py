@@ -125,7 +125,7 @@ def _need() -> None:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise ModuleNotFoundError(
-            f"the export needs {', '.join(missing)}: pip install 'seglossary[onnx]'"
+            f"the export needs {', '.join(missing)}: pip install -e '.[onnx]' in the project"
         )
 
 

@@ -133,7 +133,7 @@ def test_missing_packages_are_named_with_the_way_to_get_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(onnx, "find_spec", lambda name: None if name == "onnxscript" else name)
-    with pytest.raises(ModuleNotFoundError, match=r"onnxscript: pip install 'seglossary\[onnx\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"onnxscript: pip install -e '\.\[onnx\]'"):
         onnx.export(lite(), tmp_path / "none.onnx", SIZE)
 
 
