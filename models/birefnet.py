@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from models import backbones
 from models.blocks import resize, squeeze_module
-from models.checkpointing import checkpointed
+from models.checkpointing import recompute
 from models.checks import check_finite, check_kind, check_statistics
 from models.decoder import STRIDE, Decoder
 from models.names import unknown
@@ -86,6 +86,7 @@ class BiRefNet(
         self.squeeze_module = squeeze_module(
             s.squeeze, joined, channels[0], s.widths, s.decoder_attention
         )
+        recompute(self.squeeze_module, s.checkpoint)
         neck = [double * c for c in s.neck_channels] if self.bb.plain else None
         self.decoder = Decoder(channels, s.decoder, s.widths, neck)
         self.refiner = _refiner(s)
@@ -195,9 +196,7 @@ class BiRefNet(
             size = maps[0].shape[-2:]
             finer = [resize(m, size) for m in maps[self.switches.context : 0 : -1]]
             maps[0] = torch.cat((*finer, maps[0]), dim=1)
-        again = self.switches.checkpoint and len(self.squeeze_module) > 0
-        squeeze = self.squeeze_module
-        maps[0] = checkpointed(squeeze, maps[0]) if again else squeeze(maps[0])
+        maps[0] = self.squeeze_module(maps[0])
         levels, gradients = self.decoder(image, maps)
         return levels, gradients, classes
 

@@ -18,7 +18,7 @@ from models.blocks import (
     norm,
     resize,
 )
-from models.checkpointing import checkpointed
+from models.checkpointing import recompute
 
 Inward = Literal["patches", "image", "none"]
 Lateral = Literal["BasicLatBlk", "none"]
@@ -71,16 +71,13 @@ class Decoder(nn.Module):
             self.add_module(
                 f"decoder_block{stage}", block(taken, out[i], widths, switches.attention)
             )
+            recompute([self.get_submodule(f"decoder_block{stage}")], switches.checkpoint)
             if stage > 1 and switches.lateral != "none":
                 self.add_module(f"lateral_block{stage}", BasicLatBlk(given[i + 1], out[i]))
         if switches.inward != "none":
             self._add_inward(inward, widths)
         self.conv_out1 = nn.Sequential(nn.Conv2d(out[3] + inward[3], 1, 1))
-        if switches.multi_stage:
-            for stage, width in zip(STAGES[:3], out, strict=False):
-                self.add_module(f"conv_ms_spvn_{stage}", nn.Conv2d(width, 1, 1))
-        for stage, width in zip(STAGES[: switches.outward], out, strict=False):
-            self._add_outward(stage, width, widths)
+        self._add_heads(out, widths)
 
     def _add_inward(self, inward: list[int], widths: Widths) -> None:
         split = self.switches.inward == "patches"
@@ -88,6 +85,13 @@ class Decoder(nn.Module):
         for stage, width, power in stages:
             taken = 3 * 2**power if split else 3
             self.add_module(f"ipt_blk{stage}", SimpleConvs(taken, width, widths.inward))
+
+    def _add_heads(self, out: list[int], widths: Widths) -> None:
+        if self.switches.multi_stage:
+            for stage, width in zip(STAGES[:3], out, strict=False):
+                self.add_module(f"conv_ms_spvn_{stage}", nn.Conv2d(width, 1, 1))
+        for stage, width in zip(STAGES[: self.switches.outward], out, strict=False):
+            self._add_outward(stage, width, widths)
 
     def _add_outward(self, stage: int, width: int, widths: Widths) -> None:
         g = widths.gradient
@@ -109,21 +113,15 @@ class Decoder(nn.Module):
             maps = [self._necked(i, m, image) for i, m in enumerate(maps)]
         x = self._with_inward(5, maps[0], image)
         for stage, finer in zip(STAGES[:3], maps[1:], strict=True):
-            x = self._block(stage, x)
+            x = self.get_submodule(f"decoder_block{stage}")(x)
             if self.switches.multi_stage:
                 levels.append(self.get_submodule(f"conv_ms_spvn_{stage}")(x))
             x = resize(self._with_outward(stage, x, gradients), finer.shape[-2:])
             if self.switches.lateral != "none":
                 x = x + self.get_submodule(f"lateral_block{stage}")(finer)
             x = self._with_inward(stage, x, image)
-        x = self._with_outward(1, self._block(1, x), gradients)
+        x = self._with_outward(1, self.get_submodule("decoder_block1")(x), gradients)
         return [*levels, self._out(x, image)], gradients
-
-    def _block(self, stage: int, x: Tensor) -> Tensor:
-        block = self.get_submodule(f"decoder_block{stage}")
-        again = self.switches.checkpoint and torch.is_grad_enabled()
-        out: Tensor = checkpointed(block, x) if again else block(x)
-        return out
 
     def _necked(self, i: int, x: Tensor, image: Tensor) -> Tensor:
         """A map of a plain encoder, resized to its stage and brought to its channels.

@@ -2,14 +2,13 @@
 
 import pytest
 import torch
-from torch import Tensor
 
 import losses
 import models
 from models import BiRefNet, backbones
 from models.decoder import patches
+from tests.models.small import SMALL, noise
 
-SMALL = {"inter_channels": 8, "aspp_channels": 8, "inward_channels": 8, "gradient_channels": 4}
 LIGHT = ("efficientnet_lite0", "vgg16", "vgg16bn", "resnet18", "resnet50", "pvt_v2_b0")
 LIGHT += ("swin_v1_t", "dino_v3_s")
 SWITCHES = [
@@ -46,10 +45,6 @@ def lite(**switches: object) -> BiRefNet:
     return model
 
 
-def image(*size: int) -> Tensor:
-    return torch.randn(size, generator=torch.Generator().manual_seed(0))
-
-
 def kinds(model: BiRefNet) -> dict[str, tuple[str, object]]:
     """Every module outside the backbone by name: its class, and the kernel of a convolution."""
     return {
@@ -62,7 +57,7 @@ def kinds(model: BiRefNet) -> dict[str, tuple[str, object]]:
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
 def test_every_switch_gives_its_shapes_and_a_gradient_to_every_parameter(switches) -> None:
     model = lite(**switches)
-    out = model(image(2, 3, 64, 96))
+    out = model(noise(2, 3, 64, 96))
     stages = 3 if switches.get("multi_stage", True) else 0
     assert [z.shape[-2:] for z in out.levels] == [*[(2, 3), (4, 6), (8, 12)][:stages], (64, 96)]
     assert out.logits is out.levels[-1]
@@ -112,7 +107,7 @@ def test_every_light_backbone_works_at_an_odd_size(name: str) -> None:
     model = BiRefNet(name, **SMALL, neck_channels=(32, 24, 16, 8)).eval()
     models.initialise(model, 0)
     with torch.no_grad():
-        out = model(image(1, 3, 70, 101))
+        out = model(noise(1, 3, 70, 101))
     assert out.logits.shape == (1, 1, 70, 101)
     assert bool(out.logits.isfinite().all())
 
@@ -126,7 +121,7 @@ def test_every_heavy_backbone_has_the_shapes_of_an_odd_size(name: str) -> None:
 
 def test_evaluation_and_training_give_the_same_kind_of_output() -> None:
     model = lite(dropout=0.0, batch_norm=False, freeze_backbone=True)
-    one, two = model.train()(image(1, 3, 64, 64)), model.eval()(image(1, 3, 64, 64))
+    one, two = model.train()(noise(1, 3, 64, 64)), model.eval()(noise(1, 3, 64, 64))
     for a, b in zip(
         one.levels + one.gradient_logits, two.levels + two.gradient_logits, strict=True
     ):
@@ -136,7 +131,7 @@ def test_evaluation_and_training_give_the_same_kind_of_output() -> None:
 def test_a_frozen_backbone_keeps_weights_and_statistics() -> None:
     model = lite(freeze_backbone=True).train()
     before = {k: v.clone() for k, v in model.bb.state_dict().items()}
-    out = model(image(2, 3, 64, 64))
+    out = model(noise(2, 3, 64, 64))
     out.logits.sum().backward()
     assert all(p.grad is None for p in model.bb.parameters())
     assert all(torch.equal(v, before[k]) for k, v in model.bb.state_dict().items())
@@ -169,8 +164,8 @@ def test_initialising_leaves_pretrained_weights_and_the_global_stream_alone() ->
 @pytest.mark.parametrize("name", ["pvt_v2_b0", "swin_v1_t", "resnet18"])
 def test_backbones_without_pretraining_start_from_the_seed(name: str) -> None:
     weights = []
-    for seed, noise in ((0, 1), (0, 2), (1, 1)):
-        torch.manual_seed(noise)
+    for seed, drawn in ((0, 1), (0, 2), (1, 1)):
+        torch.manual_seed(drawn)
         model = BiRefNet(name, **SMALL)
         models.initialise(model, seed)
         weights.append(torch.cat([p.flatten() for p in model.bb.parameters()]))
@@ -190,13 +185,13 @@ def test_patches_are_tiles_in_reading_order() -> None:
 
 def test_the_pretrained_encoder_tells_pictures_apart_without_a_network() -> None:
     bb = backbones.build("efficientnet_lite0", pretrained=True).eval()
-    maps = bb(image(2, 3, 64, 64))
+    maps = bb(noise(2, 3, 64, 64))
     assert [m.shape[1] for m in maps] == [24, 40, 112, 320]
     assert [m.shape[-1] for m in maps] == [16, 8, 4, 2]
     assert float((maps[-1][0] - maps[-1][1]).detach().abs().mean()) > 0.01
 
 
 def test_the_gradient_map_is_the_laplacian_that_the_labels_are_made_of() -> None:
-    x = image(2, 3, 70, 64)
+    x = noise(2, 3, 70, 64)
     found = lite(freeze_backbone=True).eval()(x).gradient_map
     assert torch.allclose(found, losses.gradient_map(x), atol=1e-6)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 import models
 from models import BiRefNet, backbones
+from tests.models.small import SMALL
 
-SMALL = {"inter_channels": 8, "aspp_channels": 8, "inward_channels": 8, "gradient_channels": 4}
 OFFICIAL = {  # what the config.json of an official repository has
     "architectures": ["BiRefNet"],
     "auto_map": {"AutoConfig": "BiRefNet_config.BiRefNetConfig"},

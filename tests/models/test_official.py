@@ -17,6 +17,7 @@ from models.inferred import infer
 from models.official import export_official, load_official
 from models.switches import Switches
 from tests.models.make_official import CASES, Case, draw, image, thin
+from tests.models.small import SMALL
 
 NUMBERS = Path(__file__).parent / "official"
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -25,13 +26,7 @@ IN_FLOAT32_TOO = ("resnet50", "vgg16bn", "pvt_v2_b0", "swin_v1_t", "residual", "
 DERIVED = "relative_position_index"
 State = dict[str, Tensor]
 Errors = dict[torch.dtype, dict[str, float]]
-SMALL: dict[str, Any] = {
-    "backbone": "pvt_v2_b0",
-    "inter_channels": 8,
-    "aspp_channels": 8,
-    "inward_channels": 8,
-    "gradient_channels": 4,
-}
+PVT: dict[str, Any] = {"backbone": "pvt_v2_b0", **SMALL}
 
 
 class Official(NamedTuple):
@@ -147,7 +142,7 @@ def test_an_export_is_the_official_checkpoint_bit_by_bit(official: Official) -> 
     ids=str,
 )
 def test_an_exported_model_loads_again(switches: dict[str, Any]) -> None:
-    model = BiRefNet(**{**SMALL, **switches})
+    model = BiRefNet(**{**PVT, **switches})
     told = {k: v for k, v in switches.items() if k == "multi_scale_input"}
     again = load_official(export_official(model), **told)
     state = model.state_dict()

@@ -12,20 +12,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models import BiRefNet, export_official, load_official
+from tests.models.small import SMALL
 
-SMALL: dict[str, Any] = {
-    "backbone": "pvt_v2_b0",
-    "inter_channels": 8,
-    "aspp_channels": 8,
-    "inward_channels": 8,
-    "gradient_channels": 4,
-}
+PVT: dict[str, Any] = {"backbone": "pvt_v2_b0", **SMALL}
 
 
 @cache
 def small() -> dict[str, Tensor]:
     """A small checkpoint in official names."""
-    return export_official(BiRefNet(**SMALL))
+    return export_official(BiRefNet(**PVT))
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.module."])
@@ -73,7 +68,7 @@ def test_a_switch_that_contradicts_the_weights_is_refused() -> None:
 
 
 def test_single_scale_and_added_scales_must_be_told_apart_by_the_caller() -> None:
-    state = export_official(BiRefNet(**SMALL, multi_scale_input="add"))
+    state = export_official(BiRefNet(**PVT, multi_scale_input="add"))
     with pytest.raises(ValueError, match=r"multi_scale_input='none'"):
         load_official(state)
 

@@ -13,13 +13,9 @@ from models import BiRefNet, onnx
 from models.__main__ import main
 from models.dcnv4 import DCNv4Conv2d
 from models.deform import Read, deform_convs2d
+from tests.models.small import SMALL, noise
 
-SMALL = {"inter_channels": 8, "aspp_channels": 8, "inward_channels": 8, "gradient_channels": 4}
 SIZE = (64, 96)
-
-
-def noise(*size: int, seed: int = 0) -> Tensor:
-    return torch.randn(size, generator=torch.Generator().manual_seed(seed))
 
 
 def lite(**switches: Any) -> BiRefNet:

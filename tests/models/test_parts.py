@@ -6,16 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import models
 from models import BiRefNet
 from models.backbones.efficientnet import EfficientNetLite0
 from models.blocks import ASPPDeformable, BasicDecBlk, SimpleConvs, Widths
-
-
-def noise(*size: int, seed: int = 0) -> Tensor:
-    return torch.randn(size, generator=torch.Generator().manual_seed(seed))
+from tests.models.small import noise
 
 
 @pytest.mark.parametrize("size", [(64, 64), (70, 101), (65, 67)])

@@ -6,18 +6,13 @@ from torch import Tensor
 
 import models
 from models import BiRefNet
-
-SMALL = {"inter_channels": 8, "aspp_channels": 8, "inward_channels": 8, "gradient_channels": 4}
+from tests.models.small import SMALL, noise
 
 
 def refined(kind: str, **switches: object) -> BiRefNet:
     model = BiRefNet.preset("lite", refine=kind, **{**SMALL, "refine_scale": 2, **switches})
     models.initialise(model, 0)
     return model
-
-
-def noise(*size: int, seed: int = 0) -> Tensor:
-    return torch.randn(size, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize(("kind", "added"), [("RefUNet", 1), ("Refiner", 4)])

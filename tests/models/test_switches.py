@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 import models
 from models import BiRefNet
 from models.switches import Switches
+from tests.models.small import SMALL, noise
 
-SMALL = {"inter_channels": 8, "aspp_channels": 8, "inward_channels": 8, "gradient_channels": 4}
 WRONG: dict[str, Iterable[object]] = {
     "backbone": (None, 5, ""),
     "pretrained": (None, 1, "", ("weights.pth",)),
@@ -46,10 +45,6 @@ def lite(**switches: Any) -> BiRefNet:
     model = BiRefNet.preset("lite", **{**SMALL, "pretrained": False, **switches})
     models.initialise(model, 0)
     return model
-
-
-def image(*size: int) -> Tensor:
-    return torch.randn(size, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +101,7 @@ def test_another_number_of_stages_is_refused(stages: object) -> None:
 def test_an_encoder_thawed_by_its_parameters_has_gradients() -> None:
     model = lite(freeze_backbone=True)
     model.bb.requires_grad_(True)
-    model(image(2, 3, 64, 64)).logits.sum().backward()
+    model(noise(2, 3, 64, 64)).logits.sum().backward()
     assert all(p.grad is not None for p in model.bb.parameters())
 
 
@@ -124,32 +119,32 @@ def test_an_encoder_thawed_by_its_parameters_has_gradients() -> None:
 def test_a_single_image_is_refused_with_what_helps(switches: dict[str, Any], cure: str) -> None:
     model = lite(**switches)
     with pytest.raises(ValueError, match=cure):
-        model(image(1, 3, 64, 64))
-    model.eval()(image(1, 3, 64, 64))
+        model(noise(1, 3, 64, 64))
+    model.eval()(noise(1, 3, 64, 64))
 
 
 def test_a_second_encoder_needs_more_images() -> None:
     switches = {"refine": "Refiner", "refine_scale": 1, "batch_norm": False}
     with pytest.raises(ValueError, match="train with more images"):
-        lite(**switches, freeze_backbone=True)(image(1, 3, 64, 64))
+        lite(**switches, freeze_backbone=True)(noise(1, 3, 64, 64))
 
 
 @pytest.mark.parametrize("backbone", ["pvt_v2_b0", "efficientnet_lite0"])
 def test_a_single_image_trains_where_no_batch_norm_does(backbone: str) -> None:
     frozen = backbone == "efficientnet_lite0"
     model = lite(backbone=backbone, batch_norm=False, freeze_backbone=frozen)
-    model(image(1, 3, 64, 64)).logits.sum().backward()
+    model(noise(1, 3, 64, 64)).logits.sum().backward()
 
 
 @pytest.mark.parametrize(
     "bad",
     [
-        image(2, 3, 64, 64).byte(),
-        image(2, 3, 64, 64).long(),
-        image(2, 3, 64, 64) > 0,
-        image(2, 3, 64, 64).double(),
-        image(2, 3, 64, 64).half(),
-        image(2, 3, 64, 64).cfloat(),
+        noise(2, 3, 64, 64).byte(),
+        noise(2, 3, 64, 64).long(),
+        noise(2, 3, 64, 64) > 0,
+        noise(2, 3, 64, 64).double(),
+        noise(2, 3, 64, 64).half(),
+        noise(2, 3, 64, 64).cfloat(),
         np.zeros((2, 3, 64, 64), np.float32),
         [[0.0]],
         None,
@@ -166,30 +161,30 @@ def test_images_of_the_wrong_shape_are_refused(size: tuple[int, ...]) -> None:
     with pytest.raises(
         ValueError, match=r"expected \(B, 3, H, W\) with B from 1, H and W from 64"
     ):
-        lite()(image(*size))
+        lite()(noise(*size))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_autocast_takes_any_precision_up_to_single(dtype: torch.dtype) -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        out = lite().eval()(image(1, 3, 64, 64).to(dtype))
+        out = lite().eval()(noise(1, 3, 64, 64).to(dtype))
     assert bool(out.logits.isfinite().all())
 
 
 def test_autocast_does_not_take_double_precision() -> None:
     with torch.autocast("cpu", torch.bfloat16), pytest.raises(ValueError, match="but float64"):
-        lite()(image(2, 3, 64, 64).double())
+        lite()(noise(2, 3, 64, 64).double())
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_a_model_takes_images_of_its_own_dtype(dtype: torch.dtype) -> None:
-    out = lite().to(dtype).eval()(image(1, 3, 64, 64).to(dtype))
+    out = lite().to(dtype).eval()(noise(1, 3, 64, 64).to(dtype))
     assert out.logits.dtype == dtype
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_an_image_with_a_pixel_that_is_no_number_is_named(bad: float) -> None:
-    x = image(3, 3, 64, 64)
+    x = noise(3, 3, 64, 64)
     x[1, 0, 5, 7] = bad
     with pytest.raises(ValueError, match=r"NaN or infinite pixels \(number \[1\] of the batch"):
         lite()(x)
@@ -207,5 +202,5 @@ def test_pixels_on_a_gpu_are_looked_at_in_evaluation_alone(training: bool) -> No
 def test_single_images_under_compilation_are_checked_without_a_break() -> None:
     torch._dynamo.reset()
     model = lite(batch_norm=False, freeze_backbone=True)
-    found = torch._dynamo.explain(model)(image(1, 3, 64, 64))
+    found = torch._dynamo.explain(model)(noise(1, 3, 64, 64))
     assert found.graph_break_count == 0, found.break_reasons
