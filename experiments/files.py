@@ -5,14 +5,20 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socket import gethostname
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; it becomes `path` when the block ends without an error."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    """A temporary path to write to; it becomes `path` when the block ends without an error.
+
+    The bytes are on the disk before the name is, so that not even a power cut leaves half a file.
+    """
+    draft = path.with_name(f".{path.name}.{gethostname()}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield draft
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
