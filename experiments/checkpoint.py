@@ -1,16 +1,22 @@
 """The state of an unfinished run on disk, so that a killed run goes on where it was."""
 
 import math
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from experiments import distributed
+from experiments.config import RunConfig, deciding
+from experiments.errors import UserError
 from experiments.files import whole
+from experiments.optim import Optimizer
 from models.birefnet import BiRefNet
 
 FILE = "training_state.pt"
+SHARE = 20  # saving takes at most one part in so many of the time
 
 
 @dataclass
@@ -19,37 +25,84 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0
-    best: float = -math.inf
+    offset: int = 0  # bytes of the history
+    skipped: int = 0  # steps in a row whose gradients overflowed
+    best: float = -math.inf  # of the validations, negative where lower is better
     best_step: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)
     # one entry a moment: (step, label counts, prediction counts), each (stages, 256)
     counts: list[tuple[int, list[list[int]], list[list[int]]]] = field(default_factory=list)
 
 
-def save(
-    folder: Path, model: BiRefNet, optimizer: torch.optim.Optimizer, progress: Progress
-) -> None:
-    """Write the training state; a kill while writing leaves the one before."""
-    with whole(folder / FILE) as draft:
-        torch.save(
-            {
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
+class Checkpoint:
+    """A run's state in `folder`: loaded once, saved as often as it is worth."""
+
+    def __init__(
+        self, folder: Path, config: RunConfig, model: BiRefNet, optimizer: Optimizer
+    ) -> None:
+        self.file = folder / FILE
+        self.config, self.model, self.optimizer = deciding(config), model, optimizer
+        self.least = config.train.save_seconds
+        self._saved = self._counted = time.monotonic()
+        self._took = 0.0
+
+    def due(self) -> bool:
+        """Whether the time since the last one is worth a checkpoint."""
+        return time.monotonic() - self._saved > max(self.least, SHARE * self._took)
+
+    def save(self, progress: Progress) -> None:
+        """Write the state; a kill while writing leaves the one before."""
+        started = time.monotonic()
+        self.count(progress)
+        with whole(self.file) as draft:
+            state = {
+                "config": self.config,
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
                 "progress": vars(progress),
-            },
-            draft,
-        )
+            }
+            torch.save(state, draft)
+        self._saved = time.monotonic()
+        self._took = self._saved - started
 
+    def count(self, progress: Progress) -> None:
+        """Add the time since the last call to the run's."""
+        now = time.monotonic()
+        progress.seconds += now - self._counted
+        self._counted = now
 
-def resume(folder: Path, model: BiRefNet, optimizer: torch.optim.Optimizer) -> Progress:
-    """Load the training state of a killed run, if there is one, and say how far it was."""
-    if not (folder / FILE).exists():
-        return Progress()
-    saved = torch.load(folder / FILE, weights_only=True)
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    return Progress(**saved["progress"])
+    def load(self) -> Progress:
+        """The state of a killed run, into model and optimizer, and how far it was.
+
+        Raises:
+            UserError: a file that cannot be read, or of another configuration; under torchrun,
+                one that not every machine sees.
+        """
+        progress = self._load() if self.file.exists() else Progress()
+        if distributed.mean(torch.tensor([float(progress.step)])).item() != progress.step:
+            raise UserError(
+                f"{self.file} is not seen by every process of this run: under torchrun the "
+                "results folder must be one that all machines share"
+            )
+        return progress
+
+    def _load(self) -> Progress:
+        remedy = f"delete {self.file}, and the run starts anew"
+        try:
+            saved = torch.load(self.file, map_location="cpu", weights_only=True)
+            foreign = saved["config"] != self.config
+            if not foreign:
+                self.model.load_state_dict(saved["model"])
+                self.optimizer.load_state_dict(saved["optimizer"])
+                return Progress(**saved["progress"])
+        except OSError:
+            raise
+        except Exception as error:  # whatever a damaged or an older file makes torch raise
+            reason = str(error).strip().splitlines()[:1]
+            raise UserError(
+                f"checkpoint cannot be read ({type(error).__name__}: {' '.join(reason)}); {remedy}"
+            ) from error
+        raise UserError(f"checkpoint of a run with another configuration; {remedy}")
 
 
 def learned(model: BiRefNet) -> dict[str, Tensor]:

@@ -3,13 +3,15 @@
 import ast
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from experiments.data import DataConfig
+from experiments.errors import UserError, unknown
 
 Knobs = Mapping[str, Any]  # the keywords of a registered loss or of the model, checked there
 PROJECT = Path(__file__).parent.parent
@@ -18,32 +20,92 @@ ASIDE = ("laws", "errata", "__main__.py")  # in losses/: they test and tell, and
 CODE = ("losses", "models", "experiments/data")
 CODE_FILES = (
     "checkpoint.py",
+    "device.py",
+    "distributed.py",
     "evaluate.py",
     "metrics.py",
+    "model.py",
     "objective.py",
+    "optim.py",
     "seeding.py",
     "train.py",
 )
+# Fields that are no part of a run's identity, as no result depends on them: where its data lie
+# (the digest of their contents counts), who decodes them, when it saves.
+INCIDENTAL = (
+    "data.cache",
+    "data.image_dir",
+    "data.mask_dir",
+    "data.name",
+    "data.workers",
+    "train.save_seconds",
+)
+
+Precision = Literal["float32", "bfloat16", "float16"]
+Schedule = Literal["constant", "cosine", "step"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How a run is executed; not part of its identity."""
+
+    device: Device = "auto"  # auto: a GPU where there is one
+    tensorboard: bool = False  # history.csv's rows as scalars, too
+
+    def __post_init__(self) -> None:
+        _choose("device", self.device, get_args(Device))
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a run trains. Threads belong here: one thread and two differ bitwise."""
+    """How a run trains. Threads belong here: one thread and two differ bitwise.
+
+    Raises:
+        UserError: a value out of its range; the field is named.
+    """
 
     steps: int
-    batch: int
+    batch: int  # images an optimizer step sees, over all its parts and processes
     lr: float
+    accumulate: int = 1  # parts a batch is split into, one after the other, to save memory
     backbone_lr: float = 1.0  # factor on lr for the backbone's parameters
     weight_decay: float = 1e-2  # AdamW's, as the official recipe
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Schedule = "cosine"
+    drops: tuple[float, ...] = (0.5, 0.75)  # of "step": where the rate falls, as shares of steps
+    drop: float = 0.1  # of "step": the factor it falls by
     warmup: int = 0  # steps of linear warm-up
     clip: float = 0.0  # gradient norm; 0 leaves it alone
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
+    compile: bool = False  # the training forward only
+    deterministic: bool = False  # on a GPU: kernels that give the same bits twice, at a cost
     threads: int = 1
     validations: int = 4  # evenly spaced, the last one at the end
     moments: int = 5  # steps at which gradient maps, excess BCE and grad_share are recorded
     maps: int = 4  # test images whose maps are kept
     save_seconds: float = 60.0  # least time between two training checkpoints
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulate", "threads", "validations", "moments", "maps"):
+            _above(name, getattr(self, name), 1, whole=True)
+        for name in ("backbone_lr", "weight_decay", "warmup", "clip", "save_seconds"):
+            _above(name, getattr(self, name), 0, whole=name == "warmup")
+        _choose("schedule", self.schedule, get_args(Schedule))
+        _choose("precision", self.precision, get_args(Precision))
+        if not 0 < self.lr < math.inf:
+            raise UserError(f"train.lr is {self.lr}, expected above 0")
+        if self.batch % self.accumulate:
+            raise UserError(
+                f"train.accumulate is {self.accumulate}, expected a divisor of train.batch "
+                f"({self.batch})"
+            )
+        if not all(0 < u < 1 for u in self.drops) or list(self.drops) != sorted(self.drops):
+            raise UserError(
+                f"train.drops is {self.drops}, expected shares of the steps between 0 and 1, "
+                "ascending"
+            )
+        if not 0 < self.drop <= 1:
+            raise UserError(f"train.drop is {self.drop}, expected above 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -72,9 +134,18 @@ class RunConfig:
         return plain
 
 
+def deciding(config: RunConfig) -> dict[str, Any]:
+    """The configuration without the fields that no result depends on (`INCIDENTAL`)."""
+    plain = config.as_dict()
+    for path in INCIDENTAL:
+        section, name = path.split(".")
+        plain[section].pop(name)
+    return plain
+
+
 def run_hash(config: RunConfig, data_digest: str) -> str:
     """Identity of a run: its configuration, its data and the code that computes it."""
-    parts = json.dumps([config.as_dict(), data_digest, code_digest()], sort_keys=True)
+    parts = json.dumps([deciding(config), data_digest, code_digest()], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
 
@@ -98,3 +169,14 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
         if isinstance(node, holders) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
     return tree
+
+
+def _choose(name: str, seen: str, known: tuple[str, ...]) -> None:
+    if seen not in known:
+        raise unknown(name, seen, known)
+
+
+def _above(name: str, seen: float, least: int, *, whole: bool) -> None:
+    if not least <= seen < math.inf or (whole and seen != int(seen)):
+        kind = "a whole number" if whole else "a number"
+        raise UserError(f"train.{name} is {seen}, expected {kind} of at least {least}")

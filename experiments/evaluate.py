@@ -1,5 +1,7 @@
 """A model's metrics on a split, image by image, each mask at its own resolution."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import torch
@@ -8,19 +10,27 @@ from torch import Tensor
 
 from experiments.data import Samples, to_tensors
 from experiments.data.samples import normalise
-from experiments.metrics import image_metrics
+from experiments.metrics import LOWER_IS_BETTER, image_metrics
 from models.birefnet import BiRefNet
 
 CHUNK = 8  # images a forward pass
 
 
 def evaluate(
-    model: BiRefNet, samples: Samples, names: tuple[str, ...], device: torch.device
+    model: BiRefNet,
+    samples: Samples,
+    names: tuple[str, ...],
+    device: torch.device,
+    between: Callable[[], None] = lambda: None,
 ) -> pd.DataFrame:
-    """Long table (image, group, metric, value) of a split; the model stays in training mode."""
+    """Long table (image, group, metric, value) of a split; the model stays in training mode.
+
+    `between` is called before each chunk of images, and may raise.
+    """
     model.eval()
     rows = []
     for start in range(0, len(samples), CHUNK):
+        between()
         chosen = range(start, min(start + CHUNK, len(samples)))
         images, _ = to_tensors([samples[i] for i in chosen])
         with torch.inference_mode():
@@ -39,6 +49,11 @@ def mean_scores(table: pd.DataFrame) -> dict[str, float]:
     """Mean over images of each metric."""
     means = table.groupby("metric")["value"].mean()
     return {str(metric): float(value) for metric, value in means.items()}
+
+
+def signed(metric: str, value: float) -> float:
+    """The value, higher better; its own inverse."""
+    return -value if metric in LOWER_IS_BETTER else value
 
 
 def at_resolution(logits: Tensor, shape: tuple[int, ...]) -> NDArray[np.float64]:

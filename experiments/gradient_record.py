@@ -1,16 +1,20 @@
 """What a run keeps of its gradient supervision: histograms over training, maps at the end."""
 
+import math
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 import losses
+from experiments.data import Samples, normalise, to_tensors
+from experiments.evaluate import CHUNK
 from experiments.objective import Objective, grown
-from models.birefnet import BiRefNetOutput
+from models.birefnet import BiRefNet, BiRefNetOutput
 
 BINS = 256
-Arrays = dict[str, NDArray[np.generic]]
 
 
 def excess_bce(objective: Objective, out: BiRefNetOutput, image: Tensor, target: Tensor) -> float:
@@ -30,32 +34,72 @@ def histograms(
     return _counts(labels), _counts(found)
 
 
-def final_maps(
-    objective: Objective, out: BiRefNetOutput, image: Tensor, pixels: Tensor, target: Tensor
-) -> Arrays:
-    """Maps (K, H, W) of K test images, at the training size; the finest of the gradient stages.
+def probe(
+    objective: Objective, model: BiRefNet, samples: Samples, device: torch.device
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Histograms of labels and predictions on the first samples, in evaluation mode."""
+    inputs, _, targets, out = _seen(model, samples, CHUNK, device)
+    labels, found = histograms(objective, out, inputs, targets)
+    return labels.tolist(), found.tolist()
 
-    `image` is ImageNet-normalised, `pixels` the same in [0, 1].
+
+def final_maps(
+    objective: Objective, model: BiRefNet, samples: Samples, count: int, device: torch.device
+) -> dict[str, Any]:
+    """Names and maps (K, H, W) of the first K samples, at the training size.
+
+    Of the gradient stages the finest.
     """
-    size = image.shape[-2:]
-    labels = objective.labels(out, image, target)
-    weight = losses.boundary_weight(target)
-    maps: Arrays = {
+    inputs, pixels, target, out = _seen(model, samples, count, device)
+    labels = objective.labels(out, inputs, target)
+    maps: dict[str, Any] = {
+        "names": samples.names[: len(pixels)],
         "image": _bytes(pixels).transpose(0, 2, 3, 1),
         "target": _bytes(target)[:, 0],
         "prediction": _bytes(out.logits.float().sigmoid())[:, 0],
-        "edge_weight": weight[:, 0].cpu().numpy().astype(np.float16),
+        "edge_weight": _half(losses.boundary_weight(target)),
     }
     if labels:
-        finest = grown(out.gradient_logits[-1:], size)[0].sigmoid()
-        maps["gradient_label"] = labels[-1][:, 0].cpu().numpy().astype(np.float16)
-        maps["gradient_prediction"] = finest[:, 0].cpu().numpy().astype(np.float16)
+        finest = grown(out.gradient_logits[-1:], tuple(inputs.shape[-2:]))[0].sigmoid()
+        maps["gradient_label"] = _half(labels[-1])
+        maps["gradient_prediction"] = _half(finest)
     return maps
+
+
+def grad_share(model: BiRefNet, pixel: Tensor, gradient: Tensor) -> float:
+    """Norm of the weighted gradient loss's gradient on the decoder over the pixel loss's."""
+    weights = [p for p in model.decoder.parameters() if p.requires_grad]
+    if not gradient.requires_grad:  # a model without outward reference
+        return 0.0
+    norms = []
+    for term in (gradient, pixel):
+        grads = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
+        squares = [float(g.float().square().sum()) for g in grads if g is not None]
+        norms.append(math.sqrt(sum(squares)))
+    return norms[0] / norms[1] if norms[1] else math.nan
 
 
 def _counts(maps: list[Tensor]) -> NDArray[np.int64]:
     rows = [np.histogram(m.cpu().numpy(), bins=BINS, range=(0, 1))[0] for m in maps]
     return np.array(rows, dtype=np.int64).reshape(len(rows), BINS)
+
+
+def _seen(
+    model: BiRefNet, samples: Samples, count: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor, BiRefNetOutput]:
+    """Inputs, pixels, targets and output of the first `count` samples."""
+    pairs = [samples[i] for i in range(min(count, len(samples)))]
+    pixels, targets = (x.to(device) for x in to_tensors(pairs))
+    inputs = normalise(pixels)
+    model.eval()
+    with torch.inference_mode():
+        out = model(inputs)
+    model.train()
+    return inputs, pixels, targets, out
+
+
+def _half(maps: Tensor) -> NDArray[np.float16]:
+    return maps[:, 0].cpu().numpy().astype(np.float16)
 
 
 def _bytes(values: Tensor) -> NDArray[np.uint8]:

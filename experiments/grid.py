@@ -3,21 +3,21 @@
 import importlib
 import json
 import pkgutil
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from experiments import grids
 from experiments.config import Knobs, LossConfig, RunConfig, TrainConfig, code_digest, run_hash
-from experiments.data import Counts, DataConfig, load_splits
+from experiments.data import DataConfig, load_splits
+from experiments.data.sources import configure
 from experiments.errors import UserError, unknown
 from experiments.files import file_digest
 from experiments.metrics import METRICS
-from experiments.objective import main_loss
-from experiments.provenance import commit, versions
 
+SLUG = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # what names are: they become those of folders
 OF_TRAINING = ("freeze_backbone", "dropout", "drop_path", "checkpoint")  # switches of the model
-EMBEDDED = Counts(train=488, val=40, test=92)  # 8, 2 and 4 compositions of each object
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Preset:
     model: Knobs
     train: TrainConfig
     seeds: int = 8
+    minutes: float | None = None  # a run takes, two at once on 2 cores; None: not measured
     test: bool = True  # False: the table shows no test and no verdict
 
 
@@ -65,6 +66,9 @@ class Grid:
     presets: Mapping[str, Preset]
 
     def __post_init__(self) -> None:
+        for kind, names in (("grid", [self.name]), ("preset", self.presets), ("arm", self.arms)):
+            for name in names:
+                check_name(kind, name)
         for arm in (self.baseline, *(a for c in self.contrasts for a in (c.arm, c.minus))):
             if arm not in self.arms:
                 raise unknown(f"arm in grid {self.name!r}", arm, self.arms)
@@ -92,6 +96,8 @@ class Cell:
 
     def identity(self) -> dict[str, str]:
         """What a run's summary says of where it belongs."""
+        from experiments.provenance import commit, versions  # pandas: --help needs none of it
+
         return {
             "arm": self.arm,
             "hash": self.hash,
@@ -100,6 +106,19 @@ class Cell:
             "commit": commit(),
             "versions": json.dumps(versions()),
         }
+
+
+def check_name(kind: str, name: str) -> None:
+    """Refuse a name that could lead out of the results folder, or that no shell likes.
+
+    Raises:
+        UserError: anything but small letters, digits, "_", "." and "-".
+    """
+    if not SLUG.fullmatch(name):
+        raise UserError(
+            f"{kind} is named {name!r}, expected small letters, digits, '_', '.' and '-', the "
+            "first a letter or digit"
+        )
 
 
 def names() -> list[str]:
@@ -127,6 +146,8 @@ def with_losses(grid: Grid, names: Sequence[str]) -> Grid:
     Raises:
         UserError: an unknown loss, or the name of an arm that is there.
     """
+    from experiments.objective import main_loss  # the models: --help needs none of them
+
     arms, contrasts = dict(grid.arms), grid.contrasts
     for name in names:
         if name in arms:
@@ -142,7 +163,13 @@ def with_losses(grid: Grid, names: Sequence[str]) -> Grid:
     return replace(grid, arms=arms, contrasts=contrasts)
 
 
-def find_preset(grid: Grid, name: str, data: str | None = None) -> Preset:
+def find_preset(
+    grid: Grid,
+    name: str,
+    data: str | None = None,
+    image_dir: str | None = None,
+    mask_dir: str | None = None,
+) -> Preset:
     """A preset of a grid, on other data if `data` names some.
 
     Raises:
@@ -151,13 +178,16 @@ def find_preset(grid: Grid, name: str, data: str | None = None) -> Preset:
     if name not in grid.presets:
         raise unknown(f"preset of {grid.name!r}", name, grid.presets)
     preset = grid.presets[name]
-    if data is not None and data != preset.data.name:
-        counts = EMBEDDED if data == "embedded" else Counts()  # of other sets, all there is
-        preset = replace(preset, data=replace(preset.data, name=data, counts=counts))
+    if data:
+        return replace(preset, data=configure(preset.data, data, image_dir, mask_dir))
     if not preset.data.name:
         raise UserError(
             f"preset {name!r} ships no data: give --data PATH, a folder with train/, val/ and "
-            "test/, each with im/ and gt/"
+            "test/, each with images and masks in folders such as im/ and gt/"
+        )
+    if image_dir or mask_dir:
+        raise UserError(
+            "--image-dir and --mask-dir tell what is in the folders of --data: give it"
         )
     return preset
 
@@ -168,11 +198,17 @@ def with_start(preset: Preset, file: Path) -> Preset:
     The checkpoint decides what the model is made of; the preset's switches of training stay.
 
     Raises:
-        UserError: no such file.
+        UserError: no such file, or none that a BiRefNet can be made of.
     """
+    import models  # --help needs none of it
+
     if not file.is_file():
         raise UserError(f"--start {file}: no such file; expected a .pth or .safetensors file")
     kept = {key: value for key, value in preset.model.items() if key in OF_TRAINING}
+    try:
+        models.load_official(file, **kept)
+    except ValueError as error:
+        raise UserError(f"--start {file}: {error}") from error
     start = {"start": str(file.resolve()), "start_digest": file_digest(file)}
     return replace(preset, model={**start, **kept})
 

@@ -1,176 +1,279 @@
-"""Which cells are done: an Optuna study, one trial per (arm, seed), each claimed by one worker.
+"""Which cells are done: an Optuna study, one trial per attempt at a cell, claimed by one worker.
 
 Trials are claimed one by one through the storage, not by `study.ask()`, which invents a trial
-where none waits. Arm, seed and hash are user attributes, so that a grid may grow new arms.
+where none waits. Arm and hash are user attributes, so that a grid may grow new arms.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import optuna
-import sqlalchemy
 from filelock import FileLock, Timeout
-from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import RDBStorage
+from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from experiments.grid import Cell
+from experiments.attempts import STRIKES as STRIKES
+from experiments.attempts import CellState as CellState
+from experiments.attempts import (
+    Retry,
+    failures,
+    running,
+    settings,
+    state_of,
+    strikes,
+    to_run,
+)
+from experiments.claim import (
+    DIED,
+    ENDED,
+    ERROR,
+    FAILED,
+    INTERRUPTED,
+    RUN,
+    close_orphans,
+    host,
+    lock_path,
+    take,
+)
+from experiments.claim import Claim as Claim
+from experiments.errors import UserError
+from experiments.outage import patiently, shown
+from experiments.progress import Pulse, Running
+from experiments.storage import exclusive, open_storage, open_study
 
-OPEN = (TrialState.RUNNING, TrialState.WAITING)
-State = Literal["complete", "running", "failed", "missing"]
+if TYPE_CHECKING:  # a ledger needs no torch
+    from experiments.grid import Cell
 
-
-@dataclass(frozen=True)
-class Claim:
-    """A cell that this process, and no other, is to run."""
-
-    cell: Cell
-    trial: optuna.Trial
+T = TypeVar("T")
+Wanted = Callable[["Cell", Sequence[FrozenTrial]], bool]
+OPEN_STATES = (TrialState.RUNNING, TrialState.WAITING)
+SEEDS = IntDistribution(0, 9999)
 
 
 class Ledger:
-    """The cells of one grid and preset, and what has become of them."""
+    """The cells of one grid and preset, and what has become of them.
 
-    def __init__(self, folder: Path, study: str) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.locks = folder / "locks"
-        self.locks.mkdir(parents=True, exist_ok=True)
-        self.url = f"sqlite:///{folder / 'ledger.db'}"
-        with FileLock(self.locks / "ledger"):  # several workers may create the tables at once
-            self.storage = _sqlite(self.url)
-            self.study = optuna.create_study(
-                study_name=study, storage=self.storage, direction="maximize", load_if_exists=True
-            )
+    Args:
+        folder: the results folder of the study on this machine.
+        study: the study's name.
+        storage: database URL; a SQLite file in `folder` where None.
+        metric: the metric of a complete cell; of a study that is there, its own.
 
-    def enqueue(self, cells: list[Cell], done: Container[str]) -> None:
-        """Make a waiting trial of every cell that is neither complete, running nor waiting.
+    Raises:
+        StorageError: the storage cannot be used.
+    """
 
-        Complete is what the ledger says is complete and whose hash is in `done`: those whose
-        results are there. A trial left running by a worker that died is closed first.
+    def __init__(
+        self, folder: Path, study: str, storage: str | None = None, metric: str | None = None
+    ) -> None:
+        self.folder = folder
+        self.tell = True  # whether to say on stderr that the storage is away
+        (folder / "locks").mkdir(parents=True, exist_ok=True)
+        self.url = storage or f"sqlite:///{folder.resolve() / 'ledger.db'}"
+        self.shown = shown(self.url)
+        self.storage = open_storage(self.url)
+        self.study = self._patiently(lambda: open_study(self.storage, self.url, study, metric))
+        self._settings: dict[str, dict[str, Any]] = {}  # by arm, what sets it apart
+        self._past: set[int] = set()  # trials that had ended before this command
+        self._todo: set[str] = set()  # hashes of the cells that this command is to run
+
+    def describe(self, cells: Sequence["Cell"], **about: str) -> None:
+        """Say on the study what it is about, for the dashboard; `cells` are all of the grid's.
+
+        From here on a new trial also tells its arm's settings: those that differ between arms.
         """
-        with FileLock(self.locks / "ledger"):
-            self.close_orphans()
-            known = {t.user_attrs["hash"] for t in self._trials(*OPEN)}
-            complete = {t.user_attrs["hash"] for t in self._trials(TrialState.COMPLETE)}
-            known |= {key for key in complete if key in done}
-            for cell in cells:
-                if cell.hash not in known:
-                    attributes = {"arm": cell.arm, "seed": cell.seed, "hash": cell.hash}
-                    self.study.add_trial(
-                        optuna.create_trial(state=TrialState.WAITING, user_attrs=attributes)
-                    )
+        self._settings = settings(cells)
+
+        def described() -> None:
+            for key, value in {**about, "hashes": [cell.hash for cell in cells]}.items():
+                self.study.set_user_attr(key, value)
+
+        self._patiently(described)
+
+    def enqueue(
+        self, cells: Sequence["Cell"], done: Container[str], *, retry: Retry = "failed"
+    ) -> list["Cell"]:
+        """Make a waiting trial of every cell that is to be run, and return those that are.
+
+        Complete is what the ledger says is complete and whose hash is in `done`, those whose
+        results are here, or that another machine has. A trial left running by a worker that died
+        is closed first.
+
+        Args:
+            cells: candidates.
+            done: hashes of the cells whose results are in this folder.
+            retry: which cells that did not succeed: "failed" those with fewer than STRIKES
+                strikes, "all" every one, "none" only what was never tried.
+        """
+        for cell in cells:
+            _check_inside(self.folder / "runs", cell.folder)
+        self._past = {t._trial_id for t in self._trials() if t.state.is_finished()}
+
+        def wanted(cell: "Cell", past: Sequence[FrozenTrial]) -> bool:
+            if past and past[-1].state == TrialState.COMPLETE:
+                return cell.hash not in done and not self._elsewhere(cell, past[-1])
+            return to_run(past, retry)
+
+        todo = self._enqueue(cells, wanted)
+        self._todo = {cell.hash for cell in todo}
+        return todo
+
+    def revive(self, cells: Sequence["Cell"]) -> None:
+        """Give the cells of workers that died under this command another trial."""
+
+        def died(_cell: "Cell", past: Sequence[FrozenTrial]) -> bool:
+            new = [trial for trial in past if trial._trial_id not in self._past]
+            return bool(new) and new[-1].user_attrs.get(ENDED) == DIED and strikes(new) < STRIKES
+
+        self._patiently(lambda: close_orphans(self.study, self.storage))
+        known = self._attempts(cells)
+        if any(died(cell, known[cell.hash]) for cell in cells):
+            self._enqueue(cells, died)
 
     @contextmanager
-    def claim(self, cells: list[Cell]) -> Iterator[Claim | None]:
-        """Claim one waiting cell for as long as the context lasts; None when none waits.
-
-        The claim is two things: the trial's state, changed in one transaction, and a file lock
-        that the system drops when this process dies, however it dies.
-        """
+    def claim(self, cells: Sequence["Cell"]) -> Iterator[Claim | None]:
+        """Claim one waiting cell for as long as the context lasts; None when none waits."""
         by_hash = {cell.hash: cell for cell in cells}
         for trial in self._trials(TrialState.WAITING):
             cell = by_hash.get(trial.user_attrs["hash"])
             if cell is None:
                 continue
-            lock = FileLock(self.locks / cell.hash)
+            path = lock_path(self.folder, cell.hash)
+            lock = FileLock(path)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
                 continue
             try:
-                if self._take(trial):
-                    yield Claim(cell, optuna.Trial(self.study, trial._trial_id))
+                claim = Claim(self.storage, self.url, trial._trial_id, path, cell)
+                if take(claim):
+                    with claim:
+                        yield claim
                     return
             finally:
                 lock.release()
         yield None
 
     def complete(self, claim: Claim, value: float) -> None:
-        """Close a claimed cell with its primary metric."""
-        self.study.tell(claim.trial, value)
+        """Close a claimed cell with its primary metric.
+
+        Raises:
+            LostClaim: it was given to another worker.
+        """
+        claim.close(TrialState.COMPLETE, [value])
 
     def fail(self, claim: Claim, reason: str) -> None:
-        """Close a claimed cell as failed; the next `enqueue` gives it another trial."""
-        claim.trial.set_user_attr("error", reason)
-        self.study.tell(claim.trial, state=TrialState.FAIL)
+        """Close a claimed cell as failed, a strike; `enqueue` may give it another trial."""
+        claim.close(TrialState.FAIL, attributes={ENDED: FAILED, ERROR: reason})
 
-    def states(self, cells: list[Cell]) -> dict[str, tuple[State, str]]:
-        """State of each cell by hash, with the reason where it failed."""
-        found: dict[str, tuple[State, str]] = {cell.hash: ("missing", "") for cell in cells}
-        for trial in self._trials():  # in order: the newest trial of a cell speaks for it
-            key = trial.user_attrs["hash"]
-            if key in found:
-                found[key] = _state(trial), trial.user_attrs.get("error", "")
+    def give_back(self, claim: Claim, why: str) -> None:
+        """Close a claimed cell that is no worse than before: its run was interrupted."""
+        claim.close(TrialState.FAIL, attributes={ENDED: INTERRUPTED, ERROR: why})
+
+    def states(self, cells: Sequence["Cell"]) -> dict[str, CellState]:
+        """State of each cell by hash."""
+        known, found = self._attempts(cells), {}
+        for cell in cells:
+            attempts = known[cell.hash]
+            state = state_of(cell.arm, cell.seed, cell.hash, attempts)
+            if state.state == "complete" and self._elsewhere(cell, attempts[-1]):
+                reason = f"complete at {state.where}; its files are not here"
+                state = replace(state, state="elsewhere", reason=reason)
+            found[cell.hash] = state
         return found
 
-    def progress(self, cells: list[Cell]) -> float:
-        """Cells done, those running counted by the share of their steps that they reported."""
-        steps = {cell.hash: cell.config.train.steps for cell in cells}
-        done: dict[str, float] = {}
-        for trial in self._trials():
-            key = trial.user_attrs["hash"]
-            if key in steps and trial.state == TrialState.COMPLETE:
-                done[key] = 1.0
-            elif key in steps and trial.state == TrialState.RUNNING:
-                done.setdefault(key, (trial.last_step or 0) / steps[key])
-        return sum(done.values())
-
-    def superseded(self, cells: list[Cell]) -> int:
-        """How many complete trials belong to another definition of their arm, data or code."""
+    def superseded(self, cells: Iterable["Cell"]) -> list[CellState]:
+        """The complete cells of another definition of their arm, data or code than `cells`."""
         hashes = {cell.hash for cell in cells}
-        return sum(t.user_attrs["hash"] not in hashes for t in self._trials(TrialState.COMPLETE))
+        return [
+            state_of(t.user_attrs["arm"], t.user_attrs["seed"], t.user_attrs["hash"], [t])
+            for t in self._trials(TrialState.COMPLETE)
+            if t.user_attrs["hash"] not in hashes
+        ]
 
-    def _take(self, trial: FrozenTrial) -> bool:
-        """Whether the trial was waiting until now, and is ours."""
-        try:
-            return bool(self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING))
-        except UpdateFinishedTrialError:  # claimed and finished since it was listed
+    def running(self, cells: Sequence["Cell"]) -> list[Running]:
+        """The runs that some worker, of this machine or another, is at."""
+        by_hash = {cell.hash: cell for cell in cells}
+        trials = [(t, by_hash.get(t.user_attrs["hash"])) for t in self._trials(TrialState.RUNNING)]
+        return [running(t, cell.config.train.steps) for t, cell in trials if cell is not None]
+
+    def pulse(self, cells: Sequence["Cell"]) -> Pulse:
+        """How things stand; on the way the cells of workers that died are returned."""
+        self.revive(cells)
+        known = self._attempts(cells)
+        latest = {key: trials[-1].state for key, trials in known.items() if trials}
+        attempts = [trial for trials in known.values() for trial in trials]
+        return Pulse(
+            total=len(cells),
+            done=sum(state == TrialState.COMPLETE for state in latest.values()),
+            waiting=sum(latest.get(key) == TrialState.WAITING for key in self._todo),
+            begun=sum(trial.state != TrialState.WAITING for trial in attempts),
+            running=tuple(self.running(cells)),
+            failures=failures(t for t in attempts if t._trial_id not in self._past),
+        )
+
+    def _enqueue(self, cells: Sequence["Cell"], wanted: Wanted) -> list["Cell"]:
+        """The wanted cells; each has a waiting or running trial afterwards."""
+
+        def enqueued() -> list["Cell"]:
+            with exclusive(self.url):
+                close_orphans(self.study, self.storage)
+                known, todo = self._attempts(cells), []
+                for cell in cells:
+                    past = [t for t in known[cell.hash] if t.state.is_finished()]
+                    now = {t.state for t in known[cell.hash]} & {*OPEN_STATES}
+                    if TrialState.RUNNING in now or wanted(cell, past):
+                        todo.append(cell)
+                        if not now:
+                            self.study.add_trial(self._trial(cell))
+                return todo
+
+        return self._patiently(enqueued)
+
+    def _trial(self, cell: "Cell") -> FrozenTrial:
+        return optuna.create_trial(
+            state=TrialState.WAITING,
+            params={"seed": cell.seed},
+            distributions={"seed": SEEDS},
+            user_attrs={
+                **self._settings.get(cell.arm, {}),
+                **cell.identity(),
+                "arm": cell.arm,
+                "seed": cell.seed,
+                "hash": cell.hash,
+            },
+        )
+
+    def _elsewhere(self, cell: "Cell", trial: FrozenTrial) -> bool:
+        """Whether the results of a complete trial are in another folder, and not here."""
+        from experiments.results import FINISHED  # torch: no worker needs it
+
+        run, file = trial.user_attrs.get(RUN), Path("runs") / cell.folder / FINISHED
+        if run is None or (self.folder / file).exists():
             return False
+        there = Path(run["folder"])
+        if run["host"] == host():
+            return there != self.folder.resolve() and (there / file).exists()
+        return True
+
+    def _attempts(self, cells: Sequence["Cell"]) -> dict[str, list[FrozenTrial]]:
+        known: dict[str, list[FrozenTrial]] = {cell.hash: [] for cell in cells}
+        for trial in self._trials():
+            known.get(trial.user_attrs["hash"], []).append(trial)
+        return known
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        trials: list[FrozenTrial] = self.study.get_trials(deepcopy=False, states=states or None)
-        return trials
+        return self._patiently(
+            lambda: self.study.get_trials(deepcopy=False, states=states or None)
+        )
 
-    def close_orphans(self) -> None:
-        """Mark as failed the running trials whose worker died."""
-        for trial in self._trials(TrialState.RUNNING):
-            lock = FileLock(self.locks / trial.user_attrs["hash"])
-            try:
-                with lock.acquire(timeout=0):
-                    self.storage.set_trial_user_attr(trial._trial_id, "error", "its worker died")
-                    self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-            except (Timeout, UpdateFinishedTrialError):
-                continue
+    def _patiently(self, call: Callable[[], T]) -> T:
+        return patiently(call, self.url, tell=self.tell)
 
 
-def _state(trial: FrozenTrial) -> State:
-    if trial.state == TrialState.COMPLETE:
-        return "complete"
-    if trial.state == TrialState.RUNNING:
-        return "running"
-    return "failed" if trial.state == TrialState.FAIL else "missing"
-
-
-def _sqlite(url: str) -> RDBStorage:
-    """A storage whose transactions take the write lock at their start.
-
-    SQLite's default lets two workers read the same waiting trial before either writes; with it,
-    4 workers were handed 38 of 240 trials twice.
-    """
-    storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 120}})
-    engine = storage.engine
-
-    @sqlalchemy.event.listens_for(engine, "connect")
-    def _manual_transactions(connection, _record):  # type: ignore[no-untyped-def]
-        connection.isolation_level = None
-
-    @sqlalchemy.event.listens_for(engine, "begin")
-    def _begin_immediate(connection):  # type: ignore[no-untyped-def]
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    storage.remove_session()
-    engine.dispose()  # connections made before the listeners were there
-    return storage
+def _check_inside(runs: Path, name: str) -> None:
+    if not (runs / name).resolve().is_relative_to(runs.resolve()) or "/" in name:
+        raise UserError(f"a run's folder would be {runs / name}, expected one inside {runs}")

@@ -5,13 +5,16 @@ each one to its own range. Metrics that need a binary mask cut it at .5; MAE and
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import py_sod_metrics as sod
 from numpy.typing import NDArray
 
-from experiments.data.samples import Pixels
+from experiments.data.decode import Pixels
+
+if TYPE_CHECKING:  # imported where it computes: it takes a second, and --help needs names alone
+    import py_sod_metrics as sod
 
 METRICS = ("F_weighted", "S", "E_mean", "F_mean", "IoU", "BIoU", "HCE", "MAE", "MSE")
 LOWER_IS_BETTER = ("HCE", "MAE", "MSE")
@@ -29,6 +32,8 @@ def image_metrics(
         mask: (H, W), uint8, soft edges allowed.
         names: which of METRICS to compute.
     """
+    import py_sod_metrics as sod
+
     soft = mask.astype(np.float64) / 255
     truth = soft > 0.5
     found = prediction > 0.5
@@ -65,6 +70,8 @@ def boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _f_mean(prediction: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
+    import py_sod_metrics as sod
+
     handler = sod.FmeasureHandler(beta=0.3, with_dynamic=True, with_adaptive=False)
     measure = sod.FmeasureV2(metric_handlers={"fm": handler})
     measure.step(prediction, truth, normalize=False)
@@ -72,7 +79,7 @@ def _f_mean(prediction: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
 
 
 def _step(
-    measure: sod.Emeasure, prediction: NDArray[np.float64], truth: NDArray[np.bool_]
-) -> sod.Emeasure:
+    measure: "sod.Emeasure", prediction: NDArray[np.float64], truth: NDArray[np.bool_]
+) -> "sod.Emeasure":
     measure.step(prediction, truth, normalize=False)
     return measure

@@ -21,8 +21,9 @@ from experiments import grid as grids
 from experiments.config import RunConfig
 from experiments.data import load, normalise, to_tensors
 from experiments.errors import UserError
+from experiments.model import build_model
 from experiments.objective import Objective
-from experiments.train import build_model, train
+from experiments.train import train
 
 SEEDS = (1000, 1001, 1002, 1003)
 
@@ -45,7 +46,7 @@ def initial_rms(config: RunConfig) -> float:
 def shares(config: RunConfig) -> tuple[list[float], float]:
     """grad_share at the moments of one run, and its last score on the validation split."""
     with tempfile.TemporaryDirectory() as folder:
-        train(config, Path(folder), lambda _step, _value: None)
+        train(config, Path(folder), test=False)
         history = pd.read_csv(Path(folder) / "history.csv")
     scores = history[f"val_{config.select}"].dropna()
     return history["grad_share"].dropna().tolist(), float(scores.iloc[-1])

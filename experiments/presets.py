@@ -6,21 +6,23 @@ from experiments.grid import Preset
 
 PRESETS = {
     "smoke": Preset(
-        about="embedded data, 64 px, half a minute: does it run; prints no test",
+        about="embedded data, 64 px: does it run; prints no test",
         data=DataConfig(size=(64, 64), counts=Counts(train=32, val=8, test=8)),
         model={"preset": "lite", "freeze_backbone": True},
         train=TrainConfig(steps=6, batch=4, lr=1e-3, validations=2, moments=2),
         seeds=2,
+        minutes=0.07,
         test=False,
     ),
     "laptop": Preset(
-        about="embedded data, 128 px, half a minute a run on 2 cores",
+        about="embedded data, 128 px, lite with a frozen encoder",
         data=DataConfig(size=(128, 128), counts=Counts(train=488, val=40, test=92)),
         model={"preset": "lite", "freeze_backbone": True},
         train=TrainConfig(steps=100, batch=8, lr=5e-3, warmup=10, validations=3),
+        minutes=1.0,
     ),
     "bench": Preset(
-        about="thin3d, 256 px, encoder trained too; a day on 2 cores, or a GPU",
+        about="thin3d, 256 px, lite, wider, encoder trained too",
         data=DataConfig(
             name="thin3d", size=(256, 256), augment=("flip", "enhance", "rotate", "crop")
         ),
@@ -30,9 +32,9 @@ PRESETS = {
         ),
     ),
     "paper": Preset(
-        about="your data, 1024 px, swin_v1_l, 187500 steps of 8 (DIS5K: 500 epochs); GPUs",
+        about="your data, 1024 px, swin_v1_l, 187500 steps of 8 (DIS5K: 500 epochs), on GPUs",
         data=DataConfig(
-            name="", size=(1024, 1024), augment=("flip", "enhance", "rotate"), workers=8
+            name="", size=(1024, 1024), augment=("flip", "enhance", "rotate", "pepper"), workers=8
         ),
         model={"preset": "official", "pretrained": True},
         train=TrainConfig(

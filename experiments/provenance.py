@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
@@ -29,13 +30,15 @@ def versions() -> dict[str, str]:
 
 
 def of_runs(folders: Iterable[Path]) -> tuple[str, dict[str, str]]:
-    """Commit and versions that finished runs were made with; several are joined by " / "."""
-    commits, libraries = {}, {name: {} for name in LIBRARIES}  # type: ignore[var-annotated]
+    """Commit, versions and device of finished runs; several are joined by " / "."""
+    commits: set[str] = set()
+    found: dict[str, set[str]] = defaultdict(set)
     for folder in folders:
         if (folder / FINISHED).exists():
             summary = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
-            commits[summary.get("commit", "")] = None
-            for name, value in json.loads(summary.get("versions", "{}")).items():
-                libraries[name][value] = None
-    joined = {name: " / ".join(sorted(found)) for name, found in libraries.items() if found}
+            commits.add(summary.get("commit", ""))
+            made_with = json.loads(summary.get("versions", "{}"))
+            for name, value in (*made_with.items(), ("device", summary.get("device", "unknown"))):
+                found[name].add(value)
+    joined = {name: " / ".join(sorted(values)) for name, values in found.items()}
     return " / ".join(sorted(commits)), joined

@@ -1,7 +1,9 @@
 """What a finished run leaves in its folder; the analysis reads these files and nothing else."""
 
 import json
+import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +15,51 @@ from safetensors.torch import save_file
 from experiments import checkpoint
 from experiments.checkpoint import Progress
 from experiments.config import RunConfig
-from experiments.evaluate import mean_scores
+from experiments.evaluate import mean_scores, signed
 from experiments.files import whole
+from experiments.watch import Watch
 
 FINISHED = "metrics.json"  # written last: a folder that has it is complete
+
+
+def recorded(folder: Path, config: RunConfig, key: str | None, test: bool) -> float | None:
+    """The value of the finished run of hash `key`: it may have been killed before anyone heard."""
+    if key is None or not (folder / FINISHED).exists():
+        return None
+    summary = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
+    values = summary.get("test", {}) if test else {config.select: summary["validation"]}
+    value = values.get(config.select, math.nan)
+    return None if summary.get("hash") != key or math.isnan(value) else float(value)
+
+
+def write_config(folder: Path, config: RunConfig) -> None:
+    """Make a run's folder, rid it of drafts that a kill left, and write what is to be run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for draft in folder.rglob(".*.tmp.*"):
+        draft.unlink(missing_ok=True)
+    with whole(folder / "config.json") as draft:
+        draft.write_text(json.dumps(config.as_dict(), indent=1) + "\n", encoding="utf-8")
 
 
 def write_results(
     folder: Path,
     config: RunConfig,
     state: Progress,
-    table: pd.DataFrame,
+    table: pd.DataFrame | None,
     maps: dict[str, Any],
     identity: Mapping[str, str],
+    watch: Watch,
 ) -> None:
-    """Write a run's files, FINISHED last."""
-    with whole(folder / "history.csv") as draft:
-        pd.DataFrame(state.history).to_csv(draft, index=False)
-    with whole(folder / "per_image.parquet") as draft:
-        table.to_parquet(draft, index=False)
-    with whole(folder / "checkpoint.safetensors") as draft:
+    """Write a run's files, FINISHED last; `table` is None where the test split was left alone."""
+
+    def put(name: str) -> AbstractContextManager[Path]:
+        watch.before_write()
+        return whole(folder / name)
+
+    if table is not None:
+        with put("per_image.parquet") as draft:
+            table.to_parquet(draft, index=False)
+    with put("checkpoint.safetensors") as draft:
         save_file(state.best_weights, draft)
     arrays = {
         **maps,
@@ -40,24 +67,25 @@ def write_results(
         "hist_label": [labels for _, labels, _ in state.counts],
         "hist_prediction": [found for _, _, found in state.counts],
     }
-    with whole(folder / "gradient_maps.npz") as draft:
+    with put("gradient_maps.npz") as draft:
         packed: dict[str, Any] = {name: np.array(value) for name, value in arrays.items()}
         np.savez_compressed(draft, **packed)
-    with whole(folder / "preview.png") as draft:
+    with put("preview.png") as draft:
         preview(arrays).save(draft)
     (folder / "predictions").mkdir(exist_ok=True)
     for name, mask in zip(arrays["names"], arrays["prediction"], strict=True):
-        with whole(folder / "predictions" / f"{name}.png") as draft:
+        with put(f"predictions/{name}.png") as draft:
             Image.fromarray(mask).save(draft)
     summary = {
         **identity,
         "seed": config.seed,
-        "test": mean_scores(table),
+        **({} if table is None else {"test": mean_scores(table)}),
+        "validation": signed(config.select, state.best),
         "select": config.select,
         "best_step": state.best_step,
         "seconds": round(state.seconds, 1),
     }
-    with whole(folder / FINISHED) as draft:
+    with put(FINISHED) as draft:
         draft.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     (folder / checkpoint.FILE).unlink(missing_ok=True)
 

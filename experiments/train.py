@@ -2,248 +2,275 @@
 
 A run is a pure function of its configuration: every random draw is seeded by (seed, purpose,
 step), so a killed run goes on from its last checkpoint to the same result.
+
+    grid = experiments.grid.find("grad_loss")
+    config = experiments.grid.resolve(grid, grid.presets["smoke"], "bce", seed=0)
+    train(config, Path("run"))
 """
 
-import json
 import math
-import time
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-import losses
-import models
+from experiments import device as devices
+from experiments import distributed, history
 from experiments import gradient_record as record
-from experiments.checkpoint import Progress, learned, resume, save
-from experiments.config import RunConfig, TrainConfig
-from experiments.data import Samples, batches, load_splits, normalise, to_tensors
+from experiments.checkpoint import Checkpoint, Progress, learned
+from experiments.checks import check_parts, check_values, non_finite
+from experiments.config import RunConfig, Runtime
+from experiments.data import Samples, batches, load_splits, normalise
 from experiments.data.augment import Augment
 from experiments.errors import UserError
-from experiments.evaluate import CHUNK, evaluate, mean_scores
-from experiments.files import file_digest, whole
-from experiments.metrics import LOWER_IS_BETTER, METRICS
-from experiments.objective import Objective, Parts
-from experiments.results import write_results
+from experiments.evaluate import evaluate, mean_scores, signed
+from experiments.metrics import METRICS
+from experiments.model import Supervised, build_model
+from experiments.objective import Objective
+from experiments.optim import Optimizer
+from experiments.results import recorded, write_config, write_results
 from experiments.seeding import seed_torch
+from experiments.watch import QUIET, Stopped, Watch
 from models.birefnet import BiRefNet
 
-Report = Callable[[int, float], None]
+SKIPS = 50  # float16 steps in a row without an update: the scale is not what is at fault
+DEFAULT = Runtime()
 
 
-class NonFiniteLossError(UserError):
-    """The loss became NaN or infinite; the batch that did it is on disk."""
+@dataclass(frozen=True)
+class Run:
+    """What a run holds while it trains."""
+
+    config: RunConfig
+    folder: Path
+    watch: Watch
+    device: torch.device
+    model: BiRefNet
+    objective: Objective
+    supervised: nn.Module  # model and objective, as data-parallel training wraps them
+    optimizer: Optimizer
+    checkpoint: Checkpoint
+    history: history.History
+    state: Progress
+    validate_at: set[int]  # after so many steps
+    moments: set[int]  # steps at which more is recorded
 
 
 def train(
-    config: RunConfig, folder: Path, report: Report, identity: Mapping[str, str] | None = None
+    config: RunConfig,
+    folder: Path,
+    watch: Watch = QUIET,
+    *,
+    identity: Mapping[str, str] | None = None,
+    runtime: Runtime = DEFAULT,
+    test: bool = True,
 ) -> float:
-    """Train one run into `folder` and return its primary metric on the test split.
+    """Train one run into `folder`, or go on with it, and return its primary metric.
 
-    `report(step, value)` is called at each validation with the metric that picks the checkpoint;
-    `identity` (arm, hash, digests) is written into the run's summary.
+    Args:
+        watch: hears of steps and validations, and may ask the run to stop.
+        identity: arm, hash, digests; written into the run's summary. A run of that hash that is
+            finished is not done again.
+        runtime: how it is executed: device, TensorBoard.
+        test: False leaves the test split alone; the value is then the best on validation.
 
     Raises:
-        UserError: data or knobs that do not fit, with what to change.
-        NonFiniteLossError: the loss is NaN or infinite; the batch is saved in `folder`.
+        UserError: data, knobs, device or checkpoint that do not fit, with what to change.
+        NonFiniteLossError: loss or gradient is NaN or infinite; the batch is saved in `folder`.
+        Stopped: `watch` asked for it; the checkpoint is saved.
+        LostClaim: `watch` says that the run is another process's now.
     """
+    about = dict(identity or {})
+    known = partial(recorded, folder, config, about.get("hash"), test)
+    if (value := distributed.by_leader(known)) is not None:
+        return value
+    with devices.switches(config.train):
+        device = devices.choose(runtime.device)
+        train_set, val_set, test_set = distributed.together(partial(load_splits, config.data))
+        run = prepare(config, folder, watch, runtime, device)
+        with closing(run.history):
+            distributed.by_leader(partial(begin, run))
+            stream = augmented(train_set, config, run.state.step, device)
+            while batch := distributed.together(partial(next, stream, None)):
+                row = update(run, *batch)
+                distributed.by_leader(partial(follow, run, row, val_set))
+            about["device"] = devices.label(device)
+            split = test_set if test else None
+            return distributed.by_leader(partial(conclude, run, val_set, split, about))
+
+
+def prepare(
+    config: RunConfig, folder: Path, watch: Watch, runtime: Runtime, device: torch.device
+) -> Run:
+    """Build all that a run needs, at the state of its last checkpoint if it has one."""
     t = config.train
-    torch.set_num_threads(t.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config.as_dict(), indent=1) + "\n")
-
-    train_set, val_set, test_set = load_splits(config.data)
-    if len(train_set) < t.batch:
-        raise UserError(f"{len(train_set)} training samples do not fill a batch of {t.batch}")
-    model = build_model(config).to(device)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    check_parts(t)
     objective = Objective(config.loss)
-    groups = parameter_groups(model, t)
-    optimizer = torch.optim.AdamW(groups, weight_decay=t.weight_decay, fused=True)
-    state = resume(folder, model, optimizer)
-    validate_at = {round(t.steps * (k + 1) / t.validations) for k in range(t.validations)}
-    moments = {round((t.steps - 1) * k / max(1, t.moments - 1)) for k in range(t.moments)}
-    started = saved = time.monotonic()
-
-    for step, images, targets in augmented(train_set, config, state.step, device):
-        inputs = normalise(images)
-        for group in optimizer.param_groups:
-            group["lr"] = group["base"] * lr_factor(step, t)
-
-        seed_torch(config.seed, "dropout", step)
-        with torch.autocast(device.type, torch.bfloat16, enabled=t.precision == "bfloat16"):
-            out = model(inputs)
-        parts = objective(out, inputs, targets, step / max(1, t.steps - 1))
-        loss = parts.pixel + objective.weight * parts.gradient
-        if not torch.isfinite(loss):
-            raise _non_finite(folder, step, parts, images, targets)
-        if step == 0:
-            check_values(out.logits, targets)
-        row = {"step": step, "loss": loss.item(), "lr": optimizer.param_groups[-1]["lr"]}
-        row |= {"pixel": parts.pixel.item(), "gradient": parts.gradient.item()}
-        if step in moments:
-            row["grad_share"] = grad_share(model, parts, objective.weight)
-            row["excess_bce"] = record.excess_bce(objective, out, inputs, targets)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if t.clip:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), t.clip)
-        optimizer.step()
-        state.history.append(row)
-        state.step = step + 1
-
-        if step in moments:
-            state.counts.append((state.step, *_probe(model, objective, val_set, device)))
-        if state.step in validate_at:
-            row[f"val_{config.select}"] = validate(model, val_set, config.select, state, device)
-            report(state.step, row[f"val_{config.select}"])
-        if time.monotonic() - saved > t.save_seconds and state.step < t.steps:
-            state.seconds += time.monotonic() - started
-            started = saved = time.monotonic()
-            save(folder, model, optimizer, state)
-
-    model.load_state_dict(state.best_weights, strict=False)  # chosen on validation alone
-    table = evaluate(model, test_set, METRICS, device)
-    state.seconds += time.monotonic() - started
-    maps = _test_maps(model, objective, test_set, t.maps, device)
-    write_results(folder, config, state, table, maps, identity or {})
-    return mean_scores(table)[config.select]
+    model = distributed.together(partial(build_model, config)).to(device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = Optimizer(model, t, device)
+    checkpoint = Checkpoint(folder, config, model, optimizer)
+    state = checkpoint.load()
+    return Run(
+        config=config,
+        folder=folder,
+        watch=watch,
+        device=device,
+        model=model,
+        objective=objective,
+        supervised=distributed.wrap(Supervised(model, objective, t), device),
+        optimizer=optimizer,
+        checkpoint=checkpoint,
+        history=history.History(folder, history.columns(config), runtime.tensorboard),
+        state=state,
+        validate_at={round(t.steps * (k + 1) / t.validations) for k in range(t.validations)},
+        moments={round((t.steps - 1) * k / max(1, t.moments - 1)) for k in range(t.moments)},
+    )
 
 
-def build_model(config: RunConfig) -> BiRefNet:
-    """The model of a run; a parameter starts at a value of (seed, its name) alone.
-
-    With `start` among the switches it is an official checkpoint's, the same for every seed.
-
-    Raises:
-        UserError: an unknown or impossible switch; a checkpoint that changed or does not fit.
-    """
-    switches = dict(config.model)
-    try:
-        if "start" in switches:
-            file, digest = Path(switches.pop("start")), switches.pop("start_digest")
-            if not file.is_file() or file_digest(file) != digest:
-                raise UserError(f"{file} is not the file (digest {digest}) of this run any more")
-            return models.load_official(file, **switches).train()
-        model = BiRefNet.preset(switches.pop("preset"), **switches)
-    except ValueError as error:
-        raise UserError(f"model of this arm: {error}") from error
-    models.initialise(model, config.seed)
-    return model
+def begin(run: Run) -> None:
+    """Put the configuration on disk, and open the history where the checkpoint left it."""
+    write_config(run.folder, run.config)
+    run.history.open(run.state.offset, run.state.step)
 
 
-def parameter_groups(model: BiRefNet, t: TrainConfig) -> list[dict[str, Any]]:
-    """Optimizer groups: the backbone at its own rate, and the rest; `base` is the full rate."""
-    backbone = [p for p in model.bb.parameters() if p.requires_grad]
-    known = {id(p) for p in backbone}
-    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
-    groups = [(backbone, t.lr * t.backbone_lr), (rest, t.lr)]
-    return [{"params": params, "lr": lr, "base": lr} for params, lr in groups if params]
-
-
-def augmented(samples: Samples, config: RunConfig, start: int, device: torch.device) -> Any:
-    """Yields (step, images, targets) from `start` on, augmented, in [0, 1]."""
+def augmented(
+    samples: Samples, config: RunConfig, start: int, device: torch.device
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yields (step, images, targets) from `start` on, this rank's slice, augmented, in [0, 1]."""
     t, d = config.train, config.data
     augment = Augment(d.augment, d.size)
     stream = batches(
-        samples, seed=config.seed, batch=t.batch, start=start, steps=t.steps, workers=d.workers
+        samples,
+        seed=config.seed,
+        batch=t.batch,
+        start=start,
+        steps=t.steps,
+        workers=d.workers,
+        rank=distributed.rank(),
+        world=distributed.world(),
+        device=device,
     )
     for step, (images, targets) in enumerate(stream, start=start):
-        seed_torch(config.seed, "augment", step)
-        yield step, *augment(images.to(device), targets.to(device))
+        seed_torch(config.seed, "augment", step, *distributed.stream())
+        yield step, *augment(images, targets)
 
 
-def lr_factor(step: int, t: TrainConfig) -> float:
-    """Learning rate at `step` as a share of the configured one."""
-    if step < t.warmup:
-        return (step + 1) / t.warmup
-    if t.schedule == "constant":
-        return 1.0
-    u = (step - t.warmup) / max(1, t.steps - t.warmup)
-    return 0.5 * (1 + math.cos(math.pi * u))
+def update(run: Run, step: int, images: Tensor, targets: Tensor) -> dict[str, float]:
+    """One optimizer step; what the history tells of it."""
+    row = {"step": step, "lr": run.optimizer.set_rate(step)}
+    seed_torch(run.config.seed, "dropout", step, *distributed.stream())
+    terms = backward(run, step, images, targets)
+    norm = run.optimizer.norm()
+    terms["grad_norm"] = norm.double()
+    values = distributed.mean(torch.stack([*terms.values()]))
+    row |= dict(zip(terms, values.tolist(), strict=True))  # the step's one synchronisation
+    if not math.isfinite(row["loss"]):
+        raise non_finite(run.folder, row, images, targets, "loss")
+    if step == 0:
+        distributed.together(partial(check_values, targets))
+    run.state.skipped = 0 if math.isfinite(row["grad_norm"]) else run.state.skipped + 1
+    if run.state.skipped >= (SKIPS if run.optimizer.scales else 1):
+        raise non_finite(run.folder, row, images, targets, "gradient")
+    if run.optimizer.scales:
+        row["skipped"] = int(run.state.skipped > 0)
+    run.optimizer.step(norm)
+    run.state.step = step + 1
+    return row
 
 
-def grad_share(model: BiRefNet, parts: Parts, weight: float) -> float:
-    """Norm of the weighted gradient loss's gradient on the decoder over the pixel loss's."""
-    weights = [p for p in model.decoder.parameters() if p.requires_grad]
-    norms = []
-    if not parts.gradient.requires_grad:  # a model without outward reference
-        return 0.0
-    for term in (parts.gradient * weight, parts.pixel):
-        grads = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
-        squares = [float(g.float().square().sum()) for g in grads if g is not None]
-        norms.append(math.sqrt(sum(squares)))
-    return norms[0] / norms[1] if norms[1] else math.nan
+def backward(run: Run, step: int, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """Gradients of a batch, part by part; means over the parts of its terms and records."""
+    t, seen = run.config.train, step in run.moments
+    terms: dict[str, Tensor] = {}
+    for k in range(t.accumulate):
+        inputs, target = normalise(images.chunk(t.accumulate)[k]), targets.chunk(t.accumulate)[k]
+        with distributed.synchronised(run.supervised, last=k == t.accumulate - 1):
+            u = step / max(1, t.steps - 1)
+            pixel, gradient, out = run.supervised(inputs, target, u, eager=seen)
+            loss = pixel + run.objective.weight * gradient
+            found = {"loss": loss, "pixel": pixel, "gradient": gradient}
+            if seen:
+                share = record.grad_share(run.model, pixel, gradient * run.objective.weight)
+                excess = record.excess_bce(run.objective, out, inputs, target)
+                found |= {"grad_share": images.new_tensor(share, dtype=torch.float64)}
+                found |= {"excess_bce": images.new_tensor(excess, dtype=torch.float64)}
+            run.optimizer.backward(loss / t.accumulate)
+        for name, value in found.items():
+            terms[name] = terms.get(name, 0) + value.detach().double() / t.accumulate
+    return terms
 
 
-def validate(
-    model: BiRefNet, samples: Samples, metric: str, state: Progress, device: torch.device
-) -> float:
+def follow(run: Run, row: dict[str, float], val_set: Samples) -> None:
+    """What comes after a step: validation, the row, and a checkpoint if it is time for one."""
+    state = run.state
+    if row["step"] in run.moments:
+        state.counts.append(
+            (state.step, *record.probe(run.objective, run.model, val_set, run.device))
+        )
+    validated = state.step in run.validate_at
+    if validated:
+        row[f"val_{run.config.select}"] = validate(run, val_set)
+    run.history.add(row, flush=validated)
+    run.watch.stepped(state.step)
+    if validated:
+        run.watch.validated(state.step, row[f"val_{run.config.select}"])
+    leave_if_asked(run)
+    if run.checkpoint.due():
+        save(run)
+
+
+def save(run: Run) -> None:
+    """Save a checkpoint."""
+    run.watch.before_write()
+    run.state.offset = run.history.offset()
+    run.checkpoint.save(run.state)
+
+
+def leave_if_asked(run: Run) -> None:
+    """Save a checkpoint and leave if the one who watches asks for it.
+
+    Raises:
+        Stopped: they did.
+    """
+    if run.watch.stop():
+        save(run)
+        raise Stopped(f"stopped after step {run.state.step} of {run.config.train.steps}")
+
+
+def validate(run: Run, samples: Samples) -> float:
     """Score the validation split, and keep the weights if they are the best so far."""
-    value = mean_scores(evaluate(model, samples, (metric,), device))[metric]
-    signed = -value if metric in LOWER_IS_BETTER else value
-    if signed > state.best:
-        state.best, state.best_step, state.best_weights = signed, state.step, learned(model)
+    metric, state = run.config.select, run.state
+    value = mean_scores(evaluate(run.model, samples, (metric,), run.device))[metric]
+    if signed(metric, value) > state.best:
+        state.best, state.best_step = signed(metric, value), state.step
+        state.best_weights = learned(run.model)
     return value
 
 
-def check_values(logits: Tensor, targets: Tensor) -> None:
-    """Check a batch's values: of the first one only, as it costs a synchronisation.
+def conclude(
+    run: Run, val_set: Samples, test_set: Samples | None, about: Mapping[str, str]
+) -> float:
+    """Test the best weights, write the results; the metric that the run is for.
 
     Raises:
-        UserError: NaN, or targets outside [0, 1].
+        UserError: no validation gave a number.
     """
-    with warnings.catch_warnings():  # an untrained model's logits may well lie in [0, 1]
-        warnings.simplefilter("ignore", UserWarning)
-        try:
-            losses.check_batch(logits.detach(), targets)
-        except ValueError as error:
-            raise UserError(f"batch: {error}") from error
-
-
-def _probe(
-    model: BiRefNet, objective: Objective, samples: Samples, device: torch.device
-) -> tuple[list[list[int]], list[list[int]]]:
-    """Histograms of gradient labels and predictions on the first validation images."""
-    pairs = [samples[i] for i in range(min(CHUNK, len(samples)))]
-    images, targets = (x.to(device) for x in to_tensors(pairs))
-    model.eval()
-    with torch.inference_mode():
-        inputs = normalise(images)
-        labels, found = record.histograms(objective, model(inputs), inputs, targets)
-    model.train()
-    return labels.tolist(), found.tolist()
-
-
-def _test_maps(
-    model: BiRefNet, objective: Objective, samples: Samples, count: int, device: torch.device
-) -> dict[str, Any]:
-    pairs = [samples[i] for i in range(min(count, len(samples)))]
-    images, targets = (x.to(device) for x in to_tensors(pairs))
-    model.eval()
-    with torch.inference_mode():
-        inputs = normalise(images)
-        maps = record.final_maps(objective, model(inputs), inputs, images, targets)
-    return {"names": samples.names[: len(pairs)], **maps}
-
-
-def _non_finite(
-    folder: Path, step: int, parts: Parts, images: Tensor, targets: Tensor
-) -> NonFiniteLossError:
-    file = folder / "nonfinite_batch.safetensors"
-    with whole(file) as draft:
-        save_file({"images": images.contiguous(), "targets": targets.contiguous()}, draft)
-    try:
-        losses.check_batch(torch.zeros_like(targets), targets)
-        cause = "a lower learning rate, warm-up or gradient clipping is the usual fix"
-    except ValueError as error:
-        cause = f"the data are at fault: {error}"
-    return NonFiniteLossError(
-        f"loss is not finite at step {step} (pixel {parts.pixel.item():g}, "
-        f"gradient {parts.gradient.item():g}); the batch is in {file}; {cause}"
-    )
+    metric, state = run.config.select, run.state
+    if not state.best_weights:
+        raise UserError(f"{metric} of the validation split is NaN: are its masks all black?")
+    leave_if_asked(run)  # before the weights are others
+    run.model.load_state_dict(state.best_weights, strict=False)  # chosen on validation alone
+    table = None
+    if test_set is not None:
+        asked = partial(leave_if_asked, run)
+        table = evaluate(run.model, test_set, METRICS, run.device, between=asked)
+    shown = val_set if test_set is None else test_set
+    maps = record.final_maps(run.objective, run.model, shown, run.config.train.maps, run.device)
+    run.checkpoint.count(state)
+    write_results(run.folder, run.config, state, table, maps, about, run.watch)
+    return signed(metric, state.best) if table is None else mean_scores(table)[metric]

@@ -1,52 +1,184 @@
 """A process that claims cells of a grid and runs them until none is left."""
 
+import errno
 import math
 import os
-import traceback
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from traceback import format_exception
 
-import torch
+from tqdm import tqdm
 
+from experiments import signals
+from experiments.artifacts import attach
+from experiments.config import Runtime
 from experiments.errors import UserError
+from experiments.files import whole
 from experiments.grid import Cell
 from experiments.ledger import Claim, Ledger
+from experiments.outage import StorageError, room
+from experiments.supervise import HALT
 from experiments.train import train
+from experiments.watch import LostClaim, Stopped
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM)
+# torch and safetensors raise errors of their own, which tell the system's in words.
+DISK_WORDS = (
+    "PytorchStreamWriter",
+    "unexpected pos",
+    "iostream error",
+    *(f"(os error {number})" for number in DISK),
+)
 
 
-def work(folder: Path, study: str, cells: list[Cell], parent: int, index: int) -> None:
-    """Run waiting cells one after another; a cell that fails is recorded and the next one taken.
+def work(
+    folder: Path,
+    study: str,
+    storage: str | None,
+    cells: Sequence[Cell],
+    runtime: Runtime,
+    parent: int,
+    index: int,
+) -> None:
+    """The life of a worker process: `claim_and_run` under the signals and GPU of its slot.
 
-    `index` counts this machine's workers and deals out its GPUs. Ends when no cell waits, or,
-    between cells, when the process that started it is gone.
+    Leaves with exit code HALT where going on is useless: storage or disk are at fault.
     """
-    if torch.cuda.is_available():
-        torch.cuda.set_device(index % torch.cuda.device_count())
-    ledger = Ledger(folder, study)
-    while os.getppid() == parent:
+    signals.obey(parent)
+    if runtime.device != "cpu":
+        deal_gpu(index)
+    try:
+        claim_and_run(folder, study, storage, cells, runtime, tell=False)
+    except UserError as error:
+        tqdm.write(f"error: {error}", sys.stderr)
+        raise SystemExit(HALT) from None
+
+
+def claim_and_run(
+    folder: Path,
+    study: str,
+    storage: str | None,
+    cells: Sequence[Cell],
+    runtime: Runtime,
+    *,
+    tell: bool = True,
+) -> None:
+    """Run waiting cells one after another until none waits or this process is to stop.
+
+    Raises:
+        UserError: storage or disk are at fault; the cell is given back.
+    """
+    ledger = Ledger(folder, study, storage)
+    ledger.tell = tell
+    while not signals.stopping():
         with ledger.claim(cells) as claim:
             if claim is None:
                 return
-            try:
-                value = _run(folder, claim)
-            except UserError as error:
-                ledger.fail(claim, str(error))
-            except Exception as error:
-                run = folder / "runs" / claim.cell.folder
-                run.mkdir(parents=True, exist_ok=True)
-                (run / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-                ledger.fail(claim, f"{type(error).__name__}: {error}")
-            else:
-                ledger.complete(claim, value)
+            attempt(ledger, claim, runtime)
 
 
-def _run(folder: Path, claim: Claim) -> float:
+def attempt(ledger: Ledger, claim: Claim, runtime: Runtime) -> Exception | None:
+    """Run a claimed cell and close it: complete, failed or given back.
+
+    Returns:
+        What ended the run before it was complete.
+
+    Raises:
+        StorageError: the ledger cannot be told.
+        UserError: the disk is at fault; the cell is given back.
+    """
+    run = ledger.folder / "runs" / claim.cell.folder
+    try:
+        ledger.complete(claim, _run(ledger, claim, run, runtime))
+    except (SystemExit, KeyboardInterrupt):
+        ledger.give_back(claim, f"interrupted at step {claim.step}")
+        raise
+    except StorageError:
+        raise
+    except Exception as error:
+        with suppress(LostClaim):  # then another worker has it, and all there is to tell
+            _close(ledger, claim, run, error)
+        return error
+    return None
+
+
+def _close(ledger: Ledger, claim: Claim, run: Path, error: Exception) -> None:
+    """Close the claim of a run that `error` ended."""
+    if isinstance(error, LostClaim):
+        return
+    if isinstance(error, Stopped):
+        ledger.give_back(claim, f"stopped at step {claim.step}")
+    elif isinstance(error, UserError):
+        ledger.fail(claim, str(error))
+    elif disk_at_fault(error, ledger.folder):
+        message = f"cannot write to {ledger.folder}: {_words(error)}; {room(ledger.folder)}"
+        ledger.give_back(claim, message)
+        raise UserError(f"{message}; make room, and the same command goes on") from error
+    else:
+        run.mkdir(parents=True, exist_ok=True)
+        with whole(run / "error.txt") as draft:
+            draft.write_text("".join(format_exception(error)), encoding="utf-8")
+        ledger.fail(claim, _words(error))
+
+
+def _run(ledger: Ledger, claim: Claim, run: Path, runtime: Runtime) -> float:
     cell = claim.cell
-    value = train(
-        cell.config,
-        folder / "runs" / cell.folder,
-        report=lambda step, value: claim.trial.report(value, step),
-        identity=cell.identity(),
-    )
+    value = train(cell.config, run, claim, identity=cell.identity(), runtime=runtime)
     if math.isnan(value):
         raise UserError(f"{cell.config.select} of the test split is NaN")
+    attach(ledger.storage, claim.trial_id, run / "preview.png", ledger.folder)
     return value
+
+
+def disk_at_fault(error: BaseException | None, folder: Path) -> bool:
+    """Whether an error says that nothing can be written, not that the run is wrong."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in DISK:
+            denied = error.errno in (errno.EACCES, errno.EPERM)  # of data it is the run's trouble
+            inside = Path(str(error.filename)).is_relative_to(folder)
+            if inside or not denied:
+                return True
+        if any(words in str(error) for words in DISK_WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def deal_gpu(index: int) -> None:
+    """Show this process one of the machine's GPUs, by its slot; before CUDA is initialised."""
+    import torch
+
+    chosen = gpu_of(index, torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if chosen is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = chosen
+
+
+def gpu_of(index: int, count: int, visible: str | None) -> str | None:
+    """The GPU of a worker in slot `index` as CUDA_VISIBLE_DEVICES names it; None without one.
+
+    Args:
+        index: slot, from 0; more slots than GPUs share them.
+        count: GPUs that can be used.
+        visible: CUDA_VISIBLE_DEVICES as it is, indices or UUIDs; None where it is not set.
+
+    >>> gpu_of(3, 2, None), gpu_of(1, 2, "4,GPU-8f1e"), gpu_of(0, 0, None)
+    ('1', 'GPU-8f1e', None)
+    """
+    if not count:
+        return None
+    names = visible.split(",") if visible else [str(number) for number in range(count)]
+    return names[index % min(count, len(names))].strip()
+
+
+def at_once(threads: int, device: str) -> int:
+    """How many runs this machine does at once: one a GPU, else one for so many threads."""
+    import torch
+
+    gpus = torch.cuda.device_count() if device != "cpu" else 0
+    return gpus or max(1, (os.cpu_count() or 1) // threads)
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

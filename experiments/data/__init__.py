@@ -1,7 +1,16 @@
-"""Data sets: the two that ship with the project, and folders with `im/` and `gt/`."""
+"""Data sets: the two that ship with the project, and folders as people have them."""
 
 from experiments.data.samples import Samples, batches, normalise, to_tensors
-from experiments.data.sources import SHIPPED, Counts, DataConfig, load, load_splits
+from experiments.data.sources import (
+    SHIPPED,
+    Counts,
+    DataConfig,
+    configure,
+    describe,
+    load,
+    load_splits,
+)
+from experiments.data.splits import title
 
 __all__ = [
     "SHIPPED",
@@ -9,8 +18,11 @@ __all__ = [
     "DataConfig",
     "Samples",
     "batches",
+    "configure",
+    "describe",
     "load",
     "load_splits",
     "normalise",
+    "title",
     "to_tensors",
 ]

@@ -1,67 +1,89 @@
 """One split of a data set, and the batches a run draws from it."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from experiments.data.cache import Shelf
+from experiments.data.decode import Pixels
+from experiments.errors import UserError
 from experiments.seeding import numpy_stream
 
-Pixels = NDArray[np.uint8]
 KEEP_BYTES = 1 << 30  # splits up to this size stay decoded in memory
 # The mean and spread of ImageNet's pixels: what the model, and its gradient label, take.
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
 
+class Source(Protocol):
+    """What samples are made from."""
+
+    def pair(self, i: int, size: tuple[int, int]) -> tuple[Pixels, Pixels]:
+        """Image (H, W, 3) and mask (H, W) of sample `i` at `size` (H, W)."""
+        ...
+
+    def mask(self, i: int) -> Pixels:
+        """The mask of sample `i` at its own resolution."""
+        ...
+
+
 @dataclass(frozen=True)
 class Samples(Dataset[tuple[Pixels, Pixels]]):
     """Images (H, W, 3) and masks (H, W), uint8, all of one training size.
 
-    `read(i)` gives image and mask as stored; both are resized to `size`. The mask at its own
-    resolution is what the metrics are computed against.
+    A small split stays in memory; of a large one the resized samples lie on `shelf`, if there is
+    one. The mask at its own resolution is what the metrics are computed against.
     """
 
     names: list[str]
     groups: list[str]
     size: tuple[int, int]
-    read: Callable[[int], tuple[Pixels, Pixels]]
+    source: Source
     digest: str
-    _kept: dict[int, tuple[Pixels, Pixels]] = field(default_factory=dict, repr=False)
+    shelf: Shelf | None = None
+    keep: int = KEEP_BYTES
+    _kept: dict[int, tuple[Pixels, Pixels]] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[Pixels, Pixels]:
-        if index not in self._kept:
-            image, mask = self.read(index)
-            sample = resized(image, self.size), resized(mask, self.size)
-            if len(self) * 4 * self.size[0] * self.size[1] > KEEP_BYTES:
-                return sample
-            self._kept[index] = sample
-        return self._kept[index]
+        if index in self._kept:
+            return self._kept[index]
+        if len(self) * 4 * self.size[0] * self.size[1] <= self.keep:
+            self._kept[index] = self.source.pair(index, self.size)
+            return self._kept[index]
+        sample = self.shelf.get(index) if self.shelf else None
+        if sample is None:
+            sample = self.source.pair(index, self.size)
+            if self.shelf:
+                self.shelf.put(index, *sample)
+        return sample
 
     def native_mask(self, index: int) -> Pixels:
         """The mask (H, W) at its own resolution."""
-        return self.read(index)[1]
+        return self.source.mask(index)
 
 
-def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """An image or a mask at `size` (H, W), bilinear."""
-    if pixels.shape[:2] == size:
-        return pixels
-    return np.array(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR))
+def stack(pairs: list[tuple[Pixels, Pixels]]) -> tuple[Tensor, Tensor]:
+    """Images (B, 3, H, W) and targets (B, 1, H, W), still uint8."""
+    images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2)
+    return images, torch.from_numpy(np.stack([mask for _, mask in pairs]))[:, None]
 
 
 def to_tensors(pairs: list[tuple[Pixels, Pixels]]) -> tuple[Tensor, Tensor]:
     """Stack samples: images (B, 3, H, W) and targets (B, 1, H, W), float32 in [0, 1]."""
-    images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2)
-    targets = torch.from_numpy(np.stack([mask for _, mask in pairs]))[:, None]
+    images, targets = stack(pairs)
     return images.float() / 255, targets.float() / 255
 
 
@@ -71,24 +93,103 @@ def order(seed: int, length: int, batch: int, start: int, steps: int) -> Iterato
     A pure function of (seed, step): a resumed run goes on with the batch it would have had.
     """
     per_epoch = length // batch
+    shown, shuffled = -1, np.empty(0, np.int64)
     for step in range(start, steps):
         epoch, place = divmod(step, per_epoch)
-        shuffled = numpy_stream(seed, "order", epoch).permutation(length)
+        if epoch != shown:
+            shown, shuffled = epoch, numpy_stream(seed, "order", epoch).permutation(length)
         yield shuffled[place * batch : (place + 1) * batch].tolist()
 
 
 def batches(
-    samples: Samples, *, seed: int, batch: int, start: int, steps: int, workers: int
+    samples: Samples,
+    *,
+    seed: int,
+    batch: int,
+    start: int,
+    steps: int,
+    workers: int,
+    rank: int = 0,
+    world: int = 1,
+    device: torch.device | str = "cpu",
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Training batches for steps `start` to `steps`, decoded by `workers` processes (0: here)."""
+    """Training batches for steps `start` to `steps`, float32 in [0, 1], on `device`.
+
+    Decoded by `workers` processes (0: this one), which changes nothing but the time. `batch` is
+    the whole batch, of which each of `world` ranks gets its slice.
+
+    Raises:
+        UserError: a batch that does not divide by the ranks, or is larger than the data; a file
+            that cannot be read.
+    """
+    if batch % world or not 0 < batch <= len(samples):
+        raise UserError(
+            f"a batch of {batch} from {len(samples)} samples for {world} processes: expected a "
+            "multiple of the processes, and no more than the samples"
+        )
+    share = slice(rank * batch // world, (rank + 1) * batch // world)
+    on_gpu = torch.device(device).type == "cuda"
     loader: DataLoader[tuple[Pixels, Pixels]] = DataLoader(
-        samples,
-        batch_sampler=list(order(seed, len(samples), batch, start, steps)),
-        collate_fn=to_tensors,
+        replace(samples, keep=samples.keep // workers) if workers else samples,
+        batch_sampler=_Order(samples, seed, batch, start, steps, share),
+        collate_fn=stack,  # bytes: a quarter of what floats would take between processes
         num_workers=workers,
-        persistent_workers=workers > 0,
+        multiprocessing_context=_servants() if workers else None,
+        worker_init_fn=_servant if workers else None,
+        pin_memory=on_gpu,
     )
-    yield from loader
+    try:
+        for images, targets in loader:
+            images, targets = (x.to(device, non_blocking=on_gpu) for x in (images, targets))
+            yield images.float() / 255, targets.float() / 255
+    except UserError as error:  # a worker's has its traceback as the message, what it said last
+        said = str(error).strip().splitlines()[-1]
+        raise UserError(said.removeprefix("experiments.errors.UserError: ")) from None
+
+
+@dataclass(frozen=True)
+class _Order:
+    """The index batches of one rank, drawn as they are needed."""
+
+    samples: Samples
+    seed: int
+    batch: int
+    start: int
+    steps: int
+    share: slice
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rows = order(self.seed, len(self.samples), self.batch, self.start, self.steps)
+        return (row[self.share] for row in rows)
+
+
+def _servants() -> multiprocessing.context.BaseContext:
+    """Processes forked from a server without threads: a fork of a process with threads hangs."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def _servant(_worker: int) -> None:
+    """Leave signals to the run, which stops in its own time and then ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """End this process when the one that asked for it is gone, killed for instance.
+
+    PyTorch's own watch looks at the parent's number: here that is the server, and lives on.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
 
 
 def normalise(images: Tensor) -> Tensor:

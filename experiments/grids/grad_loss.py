@@ -14,7 +14,7 @@ weight together. The pixel loss is `birefnet_pixel` in its per-image form in all
 `scale` and WEIGHT come from `python -m experiments.pilot --grid grad_loss`, run on the laptop
 preset with seeds that the grid does not use; for `bench` and `paper` the weight was not piloted.
 
-    python experiments/run.py --grid grad_loss                       2 cores, 35 minutes
+    python experiments/run.py --grid grad_loss                       2 cores, half an hour
     python experiments/run.py --grid grad_loss --preset smoke        2 cores, half a minute
 """
 

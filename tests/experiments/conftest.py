@@ -45,7 +45,7 @@ def command() -> Command:
     return run_command
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> RunConfig:
     """A run of 6 steps on 8 samples of 64 px."""
     grid = grids.find("grad_loss")

@@ -8,116 +8,234 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
 
-from experiments.config import LossConfig, RunConfig, TrainConfig
-from experiments.data import DataConfig
-from experiments.grid import Cell
-from experiments.ledger import Ledger
-
-
-def cells(count: int, arm: str = "a") -> list[Cell]:
-    config = RunConfig(0, DataConfig(), {}, TrainConfig(10, 1, 1e-3), LossConfig(), "IoU")
-    return [Cell(arm, s, replace(config, seed=s), f"{arm}{s:03d}", "data") for s in range(count)]
-
-
-def drain(folder: Path, todo: list[Cell]) -> None:
-    ledger = Ledger(folder, "study")
-    while True:
-        with ledger.claim(todo) as claim:
-            if claim is None:
-                return
-            with (folder / "ran").open("a") as log:
-                log.write(f"{claim.cell.hash}\n")
-            ledger.complete(claim, float(claim.cell.seed))
+from experiments import claim as claims
+from experiments import outage
+from experiments.errors import UserError
+from experiments.ledger import STRIKES, Ledger
+from experiments.watch import LostClaim
+from tests.experiments.trivial import Cell, cells, drain, hold
 
 
-def hold(folder: Path, todo: list[Cell]) -> None:
-    with Ledger(folder, "study").claim(todo) as claim:
+def states(ledger: Ledger, todo: list[Cell]) -> list[str]:
+    found = ledger.states(todo)
+    return [found[cell.hash].state for cell in todo]
+
+
+def fail_once(ledger: Ledger, todo: list[Cell], reason: str = "out of memory") -> None:
+    with ledger.claim(todo) as claim:
         assert claim is not None
-        (folder / "held").touch()
-        time.sleep(60)
+        ledger.fail(claim, reason)
 
 
-def test_four_processes_run_each_of_80_cells_exactly_once(tmp_path) -> None:
-    todo = cells(80)
-    Ledger(tmp_path, "study").enqueue(todo, done=())
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=drain, args=(tmp_path, todo)) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    ran = (tmp_path / "ran").read_text().split()
-    assert sorted(ran) == [cell.hash for cell in todo]
-    assert {s for s, _ in Ledger(tmp_path, "study").states(todo).values()} == {"complete"}
+def complete_once(ledger: Ledger, todo: list[Cell]) -> None:
+    with ledger.claim(todo) as claim:
+        assert claim is not None
+        ledger.complete(claim, 0.5)
+
+
+def killed_while_holding(folder: Path, todo: list[Cell], step: int = 0) -> None:
+    """A worker that claims a cell, saves at `step` and is killed by SIGKILL."""
+    (folder / "held").unlink(missing_ok=True)
+    args = (folder, None, todo, step)
+    worker = multiprocessing.get_context("spawn").Process(target=hold, args=args)
+    worker.start()
+    deadline = time.monotonic() + 60
+    while not (folder / "held").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join()
 
 
 def test_enqueueing_twice_makes_no_second_trial(tmp_path) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(5)
-    ledger.enqueue(todo, done=())
-    ledger.enqueue(todo, done=())
+    assert ledger.enqueue(todo, done=()) == todo
+    assert ledger.enqueue(todo, done=()) == todo
     assert len(ledger.study.trials) == 5
 
 
 def test_a_failed_cell_is_reported_and_gets_another_trial(tmp_path) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(1)
     ledger.enqueue(todo, done=())
-    with ledger.claim(todo) as claim:
-        assert claim is not None
-        ledger.fail(claim, "out of memory")
-    assert ledger.states(todo) == {"a000": ("failed", "out of memory")}
+    fail_once(ledger, todo)
+    found = ledger.states(todo)["a000"]
+    assert (found.state, found.reason, found.attempts) == ("failed", "out of memory", 1)
+    assert str(tmp_path) in found.where
     ledger.enqueue(todo, done=())
-    with ledger.claim(todo) as claim:
+    complete_once(ledger, todo)
+    assert states(ledger, todo) == ["complete"]
+
+
+def test_after_three_strikes_a_cell_is_reported_and_left_unless_all_are_asked_for(
+    tmp_path,
+) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+    for _ in range(STRIKES):
+        assert ledger.enqueue(todo, done=()) == todo
+        fail_once(ledger, todo)
+    assert states(ledger, todo) == ["struck"]
+    assert ledger.enqueue(todo, done=()) == []
+    assert ledger.states(todo)["a000"].reason == "out of memory"
+    assert ledger.enqueue(todo, done=(), retry="all") == todo
+
+
+def test_without_retry_only_what_was_never_tried_is_run(tmp_path) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(3)
+    ledger.enqueue(todo[:2], done=())
+    fail_once(ledger, todo[:1])
+    with ledger.claim(todo[1:2]) as claim:
         assert claim is not None
-        ledger.complete(claim, 0.5)
-    assert ledger.states(todo)["a000"][0] == "complete"
+        ledger.give_back(claim, "stopped at step 3")
+    assert ledger.enqueue(todo, done=(), retry="none") == todo[1:]
 
 
-def test_the_cell_of_a_killed_worker_is_run_again_and_that_of_a_live_one_is_not(tmp_path) -> None:
+def test_a_cell_that_is_given_back_has_no_strike_and_is_missing(tmp_path) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+    for _ in range(STRIKES + 1):
+        assert ledger.enqueue(todo, done=()) == todo
+        with ledger.claim(todo) as claim:
+            assert claim is not None
+            ledger.give_back(claim, "stopped at step 3")
+    found = ledger.states(todo)["a000"]
+    assert (found.state, found.reason) == ("missing", "stopped at step 3")
+
+
+def test_the_cell_of_a_live_worker_is_left_alone_and_that_of_a_killed_one_is_run_again(
+    tmp_path,
+) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(1)
     ledger.enqueue(todo, done=())
-    worker = multiprocessing.get_context("spawn").Process(target=hold, args=(tmp_path, todo))
-    worker.start()
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "held").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    with Ledger(tmp_path, "study").claim(todo) as claim:
+        assert claim is not None
+        ledger.enqueue(todo, done=())
+        assert states(ledger, todo) == ["running"]
+        ledger.give_back(claim, "enough")
     ledger.enqueue(todo, done=())
-    assert ledger.states(todo)["a000"][0] == "running"
-    with ledger.claim(todo) as claim:
-        assert claim is None
-    assert worker.pid is not None
-    os.kill(worker.pid, signal.SIGKILL)
-    worker.join()
+    killed_while_holding(tmp_path, todo, step=4)
     ledger.enqueue(todo, done=())
     with ledger.claim(todo) as claim:
         assert claim is not None
+    past = ledger.study.trials[1]
+    assert past.user_attrs["error"] == f"its worker died at step 4 ({claims.host()})"
+
+
+@pytest.mark.parametrize(("steps", "strikes"), [((4, 6), 0), ((4, 4), 1), ((0, 0), 2)])
+def test_a_death_is_a_strike_unless_the_run_got_further(tmp_path, steps, strikes) -> None:
+    from experiments.attempts import strikes as counted
+
+    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+    for step in steps:
+        ledger.enqueue(todo, done=())
+        killed_while_holding(tmp_path, todo, step)
+    ledger.enqueue(todo, done=())
+    assert counted(ledger.study.trials) == strikes
+
+
+def test_the_worker_of_another_machine_is_judged_by_its_heartbeat(tmp_path, monkeypatch) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+    ledger.enqueue(todo, done=())
+    with monkeypatch.context() as away:
+        away.setattr(claims, "machine", lambda: "another-machine")
+        away.setattr(claims, "host", lambda: "another")
+        with Ledger(tmp_path, "study").claim(todo) as claim:
+            assert claim is not None
+            claim.stepped(7)
+            claim.tell()
+    ledger.revive(todo)  # its lock is free, as nobody here holds it
+    (run,) = ledger.running(todo)
+    assert (run.label, run.step, run.steps, run.pid) == ("a seed 0 @another", 7, 10, None)
+    ledger.storage.grace_period = 1
+    monkeypatch.setattr(outage, "_last_away", -1e9)  # another test's storage may just be back
+    deadline = time.monotonic() + 30
+    while states(ledger, todo) == ["running"]:
+        assert time.monotonic() < deadline
+        ledger.revive(todo)
+        time.sleep(0.1)
+    assert states(ledger, todo) == ["missing"]  # it waits for another worker
+
+
+def test_a_worker_that_lost_its_claim_writes_and_records_nothing(tmp_path) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+    ledger.enqueue(todo, done=())
+    with ledger.claim(todo) as claim:
+        assert claim is not None
+        assert not claim.stop()
+        ledger.storage.set_trial_state_values(claim.trial_id, TrialState.FAIL)
+        claim.stepped(3)
+        with pytest.raises(LostClaim):
+            claim.before_write()
+        assert claim.stop()
+        with pytest.raises(LostClaim):
+            ledger.complete(claim, 0.9)
+    assert ledger.study.trials[0].state == TrialState.FAIL
+
+
+def test_steps_and_validations_are_seen_while_a_cell_runs(tmp_path) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(2)
+    ledger.enqueue(todo, done=())
+    with ledger.claim(todo) as claim:
+        assert claim is not None
+        claim.stepped(5)
+        claim.validated(5, 0.25)
+        claim.tell()
+        pulse = ledger.pulse(todo)
+        assert (pulse.total, pulse.done, pulse.waiting, pulse.begun) == (2, 0, 1, 1)
+        (run,) = pulse.running
+        assert (run.label, run.step, run.pid) == ("a seed 0", 5, os.getpid())
+        assert ledger.study.trials[0].intermediate_values == {5: 0.25}
 
 
 def test_another_definition_makes_new_cells_and_keeps_the_old_ones(tmp_path) -> None:
     ledger, old, new = Ledger(tmp_path, "study"), cells(2), cells(2, "b")
     ledger.enqueue(old, done=())
-    drain(tmp_path, old)
+    drain(tmp_path, None, old)
     ledger.enqueue(new, done=())
-    assert {s for s, _ in ledger.states(new).values()} == {"missing"}
-    assert ledger.superseded(new) == 2
-    assert {s for s, _ in ledger.states(old).values()} == {"complete"}
+    assert states(ledger, new) == ["missing"] * 2
+    assert [(s.arm, s.seed, s.hash) for s in ledger.superseded(new)] == [
+        ("a", 0, "a000"),
+        ("a", 1, "a001"),
+    ]
+    assert ledger.superseded([*old, *new]) == []
+    assert states(ledger, old) == ["complete"] * 2
 
 
 def test_a_complete_cell_whose_results_are_gone_is_run_again(tmp_path) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(2)
     ledger.enqueue(todo, done=())
-    drain(tmp_path, todo)
-    ledger.enqueue(todo, done={"a000"})
-    assert [ledger.states(todo)[cell.hash][0] for cell in todo] == ["complete", "missing"]
+    drain(tmp_path, None, todo)
+    assert ledger.enqueue(todo, done={"a000"}) == todo[1:]
+    assert states(ledger, todo) == ["complete", "missing"]
 
 
-def test_a_trial_finished_since_it_was_listed_is_not_claimed(tmp_path) -> None:
+def test_a_cell_that_another_machine_completed_is_elsewhere_until_its_files_are_here(
+    tmp_path, monkeypatch
+) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(1)
     ledger.enqueue(todo, done=())
-    listed = ledger.study.get_trials()[0]
-    drain(tmp_path, todo)
-    assert not ledger._take(listed)
+    with monkeypatch.context() as away:
+        away.setattr(claims, "host", lambda: "another")
+        complete_once(Ledger(tmp_path, "study"), todo)
+    found = ledger.states(todo)["a000"]
+    assert (found.state, found.where) == ("elsewhere", f"another:{tmp_path}")
+    assert ledger.enqueue(todo, done=()) == []
+    run = tmp_path / "runs" / todo[0].folder
+    run.mkdir(parents=True)
+    (run / "metrics.json").touch()
+    assert states(ledger, todo) == ["complete"]
+
+
+def test_a_trial_finished_since_it_was_listed_is_not_claimed(tmp_path, monkeypatch) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+    ledger.enqueue(todo, done=())
+    listed = ledger.study.get_trials()
+    drain(tmp_path, None, todo)
+    monkeypatch.setattr(ledger.study, "get_trials", lambda **_: listed)
+    with ledger.claim(todo) as claim:
+        assert claim is None
 
 
 def test_a_cell_without_a_waiting_trial_is_not_invented(tmp_path) -> None:
@@ -127,12 +245,23 @@ def test_a_cell_without_a_waiting_trial_is_not_invented(tmp_path) -> None:
     assert ledger.study.trials == []
 
 
-@pytest.mark.parametrize("reported", [0, 5])
-def test_progress_counts_the_steps_of_running_cells(tmp_path, reported) -> None:
-    ledger, todo = Ledger(tmp_path, "study"), cells(2)
+def test_a_trial_tells_its_seed_and_what_sets_its_arm_apart(tmp_path) -> None:
+    ledger = Ledger(tmp_path, "study", metric="MAE")
+    todo = [*cells(1, "bce"), *cells(1, "mae")]
+    ledger.describe(todo, question="which?", grid="g")
     ledger.enqueue(todo, done=())
-    with ledger.claim(todo) as claim:
-        assert claim is not None
-        if reported:
-            claim.trial.report(0.1, reported)
-        assert ledger.progress(todo) == reported / 10
+    trial = ledger.study.trials[1]
+    assert trial.params == {"seed": 0}
+    assert trial.user_attrs["loss.pixel.name"] == "mae"
+    assert "loss.weight" not in trial.user_attrs
+    expected = {"arm": "mae", "hash": "mae000", "data_digest": "d", "code_digest": "c"}
+    assert expected.items() <= trial.user_attrs.items()
+    assert ledger.study.user_attrs["question"] == "which?"
+    assert ledger.study.direction == StudyDirection.MINIMIZE
+    assert ledger.study.metric_names == ["MAE"]
+
+
+def test_a_run_folder_outside_the_results_is_refused(tmp_path) -> None:
+    todo = [replace(cells(1)[0], arm="../../somewhere/else")]
+    with pytest.raises(UserError, match="expected one inside"):
+        Ledger(tmp_path, "study").enqueue(todo, done=())

@@ -8,10 +8,12 @@ import torch
 
 import models
 from experiments import grid as grids
-from experiments import run as cli
+from experiments import job as jobs
 from experiments.config import RunConfig
 from experiments.errors import UserError
-from experiments.train import build_model, train
+from experiments.model import build_model
+from experiments.options import parser
+from experiments.train import train
 from models import BiRefNet
 
 
@@ -39,7 +41,7 @@ def test_every_seed_starts_from_the_checkpoint(started: RunConfig, checkpoint: P
 
 
 def test_a_run_trains_on_from_the_checkpoint(started: RunConfig, tmp_path: Path) -> None:
-    assert 0 <= train(started, tmp_path / "run", lambda _step, _value: None) <= 1
+    assert 0 <= train(started, tmp_path / "run") <= 1
 
 
 def test_a_checkpoint_that_changed_is_refused(started: RunConfig, checkpoint: Path) -> None:
@@ -54,9 +56,9 @@ def test_a_checkpoint_that_does_not_fit_the_arm_is_refused(started: RunConfig) -
 
 
 def test_study_and_folder_tell_the_checkpoint(checkpoint: Path, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(cli, "PROJECT", tmp_path)
+    monkeypatch.setattr(jobs, "PROJECT", tmp_path)
     options = ["--grid", "grad_loss", "--preset", "smoke", "--start", str(checkpoint)]
-    job = cli.prepare(cli.parser().parse_args(options))
+    job = jobs.prepare(parser().parse_args(options))
     digest = job.preset.model["start_digest"][:8]
     assert job.study == f"grad_loss/smoke-from-official-{digest}"
     assert job.folder == tmp_path / "results" / "grad_loss" / f"smoke-from-official-{digest}"

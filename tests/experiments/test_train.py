@@ -1,5 +1,7 @@
-"""A run: the same twice, the same when interrupted, paired across arms, stopped by NaN."""
+"""A run: the same twice, paired across arms, stopped by NaN, heard while it goes on."""
 
+import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,16 +13,29 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from experiments import train as training
-from experiments.checkpoint import FILE
-from experiments.config import run_hash
+from experiments.checks import NonFiniteLossError
+from experiments.config import INCIDENTAL, Runtime, run_hash
 from experiments.data.augment import Augment
 from experiments.errors import UserError
+from experiments.model import build_model
 from experiments.objective import Objective
-from experiments.train import NonFiniteLossError, build_model, lr_factor, train
+from experiments.results import FINISHED
+from experiments.train import train
+from experiments.watch import Watch
 
 
-def quiet(_step: int, _value: float) -> None:
-    pass
+class Heard(Watch):
+    """Writes down what a run tells."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.values: dict[int, float] = {}
+
+    def stepped(self, step: int) -> None:
+        self.steps.append(step)
+
+    def validated(self, step: int, value: float) -> None:
+        self.values[step] = value
 
 
 def same_files(one: Path, two: Path) -> bool:
@@ -34,39 +49,23 @@ def same_files(one: Path, two: Path) -> bool:
     )
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("whole") / "run"
+
+
 @pytest.fixture
-def finished(tiny, tmp_path) -> Path:
-    train(tiny, tmp_path / "whole", quiet)
-    return tmp_path / "whole"
-
-
-def test_a_run_killed_between_checkpoints_goes_on_to_the_bitwise_same_result(
-    tiny, finished, tmp_path, monkeypatch
-) -> None:
-    config = replace(tiny, train=replace(tiny.train, save_seconds=0.0))
-    real, calls = training.lr_factor, []
-
-    def dies_at_step_4(step, t):
-        calls.append(step)
-        if step == 4:
-            raise KeyboardInterrupt
-        return real(step, t)
-
-    monkeypatch.setattr(training, "lr_factor", dies_at_step_4)
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "cut", quiet)
-    assert (tmp_path / "cut" / FILE).exists()
-    monkeypatch.setattr(training, "lr_factor", real)
-    train(config, tmp_path / "cut", quiet)
-    assert calls == [0, 1, 2, 3, 4]
-    assert same_files(finished, tmp_path / "cut")
-    assert not (tmp_path / "cut" / FILE).exists()
+def finished(tiny, kept) -> Path:
+    """A finished run, done once."""
+    if not (kept / FINISHED).exists():
+        train(tiny, kept)
+    return kept
 
 
 def test_a_run_twice_is_bitwise_the_same_and_another_seed_is_not(tiny, finished, tmp_path) -> None:
-    train(tiny, tmp_path / "again", quiet)
+    train(tiny, tmp_path / "again")
     assert same_files(finished, tmp_path / "again")
-    train(replace(tiny, seed=1), tmp_path / "other", quiet)
+    train(replace(tiny, seed=1), tmp_path / "other")
     assert not same_files(finished, tmp_path / "other")
 
 
@@ -97,10 +96,27 @@ def test_arms_start_from_the_same_weights(tiny) -> None:
 
 def test_an_arm_without_outward_reference_trains(tiny, tmp_path) -> None:
     loss = replace(tiny.loss, gradient={"objective": "none"})
-    train(replace(tiny, loss=loss, model={**tiny.model, "outward": False}), tmp_path, quiet)
+    train(replace(tiny, loss=loss, model={**tiny.model, "outward": False}), tmp_path)
     history = pd.read_csv(tmp_path / "history.csv")
     assert history["grad_share"].dropna().tolist() == [0.0, 0.0]
     assert "gradient_label" not in np.load(tmp_path / "gradient_maps.npz")
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_it_spoils_the_weights(
+    tiny, tmp_path, monkeypatch
+) -> None:
+    real = Objective.__call__
+
+    def rootless_at_the_end(self, out, image, target, u):
+        parts = real(self, out, image, target, u)
+        return replace(parts, pixel=parts.pixel + (parts.pixel * 0).sqrt()) if u > 0.3 else parts
+
+    monkeypatch.setattr(Objective, "__call__", rootless_at_the_end)
+    with pytest.raises(
+        NonFiniteLossError, match=r"gradient is not finite at step 2 .*batch is in"
+    ):
+        train(tiny, tmp_path)
+    assert load_file(tmp_path / "nonfinite_batch.safetensors")["images"].shape == (4, 3, 64, 64)
 
 
 def test_a_nan_loss_stops_the_run_and_saves_the_batch(tiny, tmp_path, monkeypatch) -> None:
@@ -112,7 +128,7 @@ def test_a_nan_loss_stops_the_run_and_saves_the_batch(tiny, tmp_path, monkeypatc
 
     monkeypatch.setattr(Objective, "__call__", nan_at_the_end)
     with pytest.raises(NonFiniteLossError, match=r"not finite at step 2 .*nonfinite_batch"):
-        train(tiny, tmp_path, quiet)
+        train(tiny, tmp_path)
     batch = load_file(tmp_path / "nonfinite_batch.safetensors")
     assert batch["images"].shape == (4, 3, 64, 64)
     assert batch["targets"].shape == (4, 1, 64, 64)
@@ -128,23 +144,100 @@ def test_targets_that_are_nan_are_blamed_and_not_the_learning_rate(
 
     monkeypatch.setattr(Augment, "__call__", spoil)
     with pytest.raises(NonFiniteLossError, match=r"step 0 .*data are at fault: target has 3 NaN"):
-        train(tiny, tmp_path, quiet)
+        train(tiny, tmp_path)
 
 
 def test_unknown_losses_knobs_and_switches_name_the_nearest(tiny, tmp_path) -> None:
+    misspelt = replace(tiny.loss, pixel={"name": "birefnet_pixl"})
     for spoiled, message in (
-        (
-            replace(tiny, loss=replace(tiny.loss, pixel={"name": "birefnet_pixl"})),
-            "birefnet_pixel",
-        ),
+        (replace(tiny, loss=misspelt), "birefnet_pixel"),
         (replace(tiny, loss=replace(tiny.loss, gradient={"objectiv": "bce"})), "objective"),
         (replace(tiny, loss=replace(tiny.loss, gradient={"objective": "bcee"})), "bce"),
         (replace(tiny, model={"preset": "lit"}), "lite"),
         (replace(tiny, model={"preset": "lite", "backbon": "resnet18"}), "backbone"),
-        (replace(tiny, data=replace(tiny.data, augment=("flop",))), "flip"),
     ):
         with pytest.raises(UserError, match=f"did you mean '{message}'"):
-            train(spoiled, tmp_path, quiet)
+            train(spoiled, tmp_path)
+
+
+def test_a_run_without_a_test_never_touches_the_test_split(tiny, tmp_path, monkeypatch) -> None:
+    class Sealed:
+        def __getattribute__(self, name: str) -> object:
+            raise AssertionError(f"the test split was asked for its {name}")
+
+        def __len__(self) -> int:
+            raise AssertionError("the test split was asked for its length")
+
+    real = training.load_splits
+    monkeypatch.setattr(training, "load_splits", lambda data: (*real(data)[:2], Sealed()))
+    heard = Heard()
+    value = train(tiny, tmp_path, heard, test=False)
+    summary = json.loads((tmp_path / FINISHED).read_text())
+    assert value == summary["validation"] == max(heard.values.values())
+    assert "test" not in summary
+    assert not (tmp_path / "per_image.parquet").exists()
+    with pytest.raises(AssertionError, match="the test split was asked"):
+        train(tiny, tmp_path)
+
+
+def test_who_watches_hears_of_every_step_and_validation_and_can_read_the_rows(
+    tiny, tmp_path
+) -> None:
+    class Reads(Heard):
+        def validated(self, step: int, value: float) -> None:
+            super().validated(step, value)
+            assert len(pd.read_csv(tmp_path / "history.csv")) == step
+
+    heard = Reads()
+    value = train(tiny, tmp_path, heard, identity={"arm": "bce"})
+    assert heard.steps == [1, 2, 3, 4, 5, 6]
+    history = pd.read_csv(tmp_path / "history.csv").set_index("step")["val_F_weighted"].dropna()
+    assert heard.values == {step + 1: score for step, score in history.items()}
+    summary = json.loads((tmp_path / FINISHED).read_text())
+    assert summary["test"]["F_weighted"] == value
+    assert summary["validation"] == max(heard.values.values())
+    assert (summary["arm"], summary["device"]) == ("bce", "cpu")
+
+
+def test_tensorboard_shows_the_rows_of_the_history(tiny, tmp_path, monkeypatch) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(tiny, tmp_path, runtime=Runtime(tensorboard=True))
+    shown = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert set(shown.Tags()["scalars"]) == set(history.columns) - {"step"}
+    losses = [event.value for event in shown.Scalars("loss")]
+    assert losses == pytest.approx(history["loss"].tolist(), rel=1e-6)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UserError, match=r'pip install -e "\.\[tensorboard\]"'):
+        train(tiny, tmp_path, runtime=Runtime(tensorboard=True))
+
+
+def test_a_gpu_that_is_not_there_is_told(tiny, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="torch sees no GPU"):
+        train(tiny, tmp_path, runtime=Runtime(device="cuda"))
+    with pytest.raises(UserError, match="did you mean 'cuda'"):
+        Runtime(device="cude")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("steps", 0, "train.steps is 0, expected a whole number of at least 1"),
+        ("batch", 2.5, "train.batch is 2.5"),
+        ("lr", 0.0, "train.lr is 0.0, expected above 0"),
+        ("accumulate", 3, "train.accumulate is 3, expected a divisor of train.batch"),
+        ("clip", -1.0, "train.clip is -1.0, expected a number of at least 0"),
+        ("schedule", "cosin", "did you mean 'cosine'"),
+        ("precision", "fp16", "unknown precision 'fp16'"),
+        ("drops", (0.8, 0.5), "train.drops"),
+        ("drop", 0.0, "train.drop is 0.0"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(tiny, field, value, message) -> None:
+    with pytest.raises(UserError, match=message):
+        replace(tiny.train, **{field: value})
 
 
 def test_the_hash_covers_config_and_data_and_not_the_name_of_the_arm(tiny) -> None:
@@ -157,9 +250,10 @@ def test_the_hash_covers_config_and_data_and_not_the_name_of_the_arm(tiny) -> No
     assert len({run_hash(tiny, "data"), *others}) == 4
 
 
-def test_the_learning_rate_warms_up_and_falls_to_zero(tiny) -> None:
-    t = replace(tiny.train, steps=100, warmup=10)
-    assert [lr_factor(s, t) for s in (0, 9, 10)] == pytest.approx([0.1, 1.0, 1.0])
-    assert lr_factor(55, t) == pytest.approx(0.5)
-    assert 0 < lr_factor(99, t) < 0.01
-    assert lr_factor(99, replace(t, schedule="constant")) == 1.0
+def test_the_hash_leaves_out_what_changes_no_result(tiny) -> None:
+    data = {"name": "a copy", "image_dir": "a", "mask_dir": "b", "workers": 2, "cache": False}
+    train = {"save_seconds": 1.0}
+    changed = {*(f"data.{name}" for name in data), *(f"train.{name}" for name in train)}
+    assert changed == set(INCIDENTAL)
+    other = replace(tiny, data=replace(tiny.data, **data), train=replace(tiny.train, **train))
+    assert run_hash(other, "data") == run_hash(tiny, "data")

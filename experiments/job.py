@@ -1,0 +1,119 @@
+"""What one command is about: a grid at a preset in a folder, resolved from the options."""
+
+import argparse
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments import grid as grids
+from experiments.config import PROJECT, Runtime
+from experiments.errors import UserError, unknown
+from experiments.grid import Cell, Grid, Preset
+
+PLAIN = re.compile(r"[^A-Za-z0-9_.,=+-]+")  # what a name of a folder is not made of
+LONGEST = 120
+
+
+@dataclass(frozen=True)
+class Job:
+    """A grid at a preset in a folder: what one command is about."""
+
+    grid: Grid
+    preset_name: str  # with what options changed in it: a study and a folder of their own
+    preset: Preset
+    folder: Path
+    cells: list[Cell]  # all of the grid's
+    chosen: list[Cell]  # those to run: all, or those of --arm
+    storage: str | None  # None: a SQLite file in the folder
+    runtime: Runtime
+    workers: int | None = None  # None: as many as the machine carries
+
+    @property
+    def study(self) -> str:
+        """Name of the Optuna study."""
+        return f"{self.grid.name}/{self.preset_name}"
+
+
+def prepare(options: argparse.Namespace) -> Job:
+    """Resolve the options to a job; writes nothing.
+
+    Raises:
+        UserError: unknown names, missing data, a value that cannot be, a folder of committed
+            results.
+    """
+    grid, preset, name = resolve(options)
+    if options.workers is not None and options.workers < 1:
+        raise UserError(f"--workers is {options.workers}, expected 1 or more")
+    folder = options.out or PROJECT / "results" / grid.name / name
+    check_folder(folder, grid.name, name)
+    for arm in options.arm:
+        if arm not in grid.arms:
+            raise unknown(f"arm of {grid.name!r}", arm, grid.arms)
+    cells = grids.cells(grid, preset)
+    chosen = [cell for cell in cells if cell.arm in (options.arm or grid.arms)]
+    runtime = Runtime(device=options.device, tensorboard=options.tensorboard)
+    return Job(
+        grid, name, preset, folder, cells, chosen, options.storage, runtime, options.workers
+    )
+
+
+def resolve(options: argparse.Namespace) -> tuple[Grid, Preset, str]:
+    """Grid and preset with everything that options change in them, and what that is called."""
+    grid = grids.with_losses(grids.find(options.grid), options.loss)
+    preset = grids.find_preset(
+        grid, options.preset, options.data, options.image_dir, options.mask_dir
+    )
+    name = options.preset
+    if options.start:
+        preset = grids.with_start(preset, options.start)
+        name += f"-from-{label(options.start.stem)}-{preset.model['start_digest'][:8]}"
+    if options.data and preset.data != grid.presets[options.preset].data:
+        name += f"-{label(data_name(options.data))}"
+    settings = [*options.set, *(["train.deterministic=true"] if options.deterministic else [])]
+    if settings:
+        from experiments import overrides  # it knows the models, which --help need not wait for
+
+        grid, preset, changed = overrides.apply(grid, preset, settings)
+        name += f"+{label(changed)}" if changed else ""
+    return grid, preset, name
+
+
+def check_folder(folder: Path, grid: str, preset: str) -> None:
+    """Refuse a folder whose results this job would mix with its own.
+
+    Raises:
+        UserError: it holds committed results, or those of another grid or preset.
+    """
+    reference = PROJECT / "results" / "reference"
+    if folder.resolve().is_relative_to(reference):
+        raise UserError(f"{reference} holds committed results; choose another --out")
+    if (folder / "grid.json").is_file():
+        there = json.loads((folder / "grid.json").read_text(encoding="utf-8"))
+        if (there["grid"], there["preset"]) != (grid, preset):
+            raise UserError(
+                f"{folder} holds results of {there['grid']}/{there['preset']}, and this is "
+                f"{grid}/{preset}; choose another --out"
+            )
+
+
+def label(text: str) -> str:
+    """A text as a part of a folder's name; where that loses something, with a digest.
+
+    >>> label("train.lr=0.0001"), label("/data/my set")
+    ('train.lr=0.0001', 'data-my-set-95f6e628')
+    """
+    plain = PLAIN.sub("-", text).strip("-.")[:LONGEST]
+    return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def data_name(text: str) -> str:
+    """What `--data` is called in a study's name: its label, or its folders.
+
+    >>> data_name("/data/DUTS/"), data_name("DIS5K=/data/v1"), data_name("train=/a/b+/c/d,test=e")
+    ('DUTS', 'DIS5K', 'b+d,e')
+    """
+    if named := re.match(r"(?!train=|val=|test=)([^=/\\+,]+)=", text):
+        return named[1]
+    return re.sub(r"[^+,]+", lambda part: Path(part[0].rpartition("=")[2]).resolve().name, text)

@@ -1,0 +1,64 @@
+"""The model of a run, and what it is trained by."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import models
+from experiments.config import RunConfig, TrainConfig
+from experiments.errors import UserError
+from experiments.files import file_digest
+from experiments.objective import Objective
+from models.birefnet import BiRefNet, BiRefNetOutput
+
+
+def build_model(config: RunConfig) -> BiRefNet:
+    """The model of a run; a parameter starts at a value of (seed, its name) alone.
+
+    With `start` among the switches it is an official checkpoint's, the same for every seed.
+
+    Raises:
+        UserError: an unknown or impossible switch; a checkpoint that changed or does not fit.
+    """
+    switches = dict(config.model)
+    try:
+        if "start" in switches:
+            file, digest = Path(switches.pop("start")), switches.pop("start_digest")
+            if not file.is_file() or file_digest(file) != digest:
+                raise UserError(f"{file} is not the file (digest {digest}) of this run any more")
+            return models.load_official(file, **switches).train()
+        model = BiRefNet.preset(switches.pop("preset"), **switches)
+    except ValueError as error:
+        raise UserError(f"model of this arm: {error}") from error
+    models.initialise(model, config.seed)
+    return model
+
+
+class Supervised(nn.Module):
+    """A model with its objective: the module that data-parallel training wraps.
+
+    Arms leave different parameters without a gradient; torch finds out which by following what
+    the module returns, so it returns the losses.
+    """
+
+    def __init__(self, model: BiRefNet, objective: Objective, t: TrainConfig) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+        self.dtype = getattr(torch, t.precision)
+        self._compiled = torch.compile(model) if t.compile else model
+
+    def forward(
+        self, inputs: Tensor, targets: Tensor, u: float, eager: bool
+    ) -> tuple[Tensor, Tensor, BiRefNetOutput]:
+        """Pixel term, gradient term and the detached output, at progress `u` in [0, 1].
+
+        `inputs` (B, 3, H, W) are ImageNet-normalised, `targets` (B, 1, H, W). `eager` is for
+        those who go back through the graph twice, which a compiled one does not allow.
+        """
+        half = self.dtype is not torch.float32
+        with torch.autocast(inputs.device.type, self.dtype if half else None, enabled=half):
+            out = (self.model if eager else self._compiled)(inputs)
+        parts = self.objective(out, inputs, targets, u)
+        levels, edges = ([z.detach() for z in maps] for maps in (out.levels, out.gradient_logits))
+        return parts.pixel, parts.gradient, BiRefNetOutput(levels[-1], levels, edges, None, None)

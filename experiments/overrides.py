@@ -1,0 +1,183 @@
+"""Other values in a preset, from `--set KEY=VALUE`: typed, checked, and a name for the result."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from difflib import get_close_matches
+from typing import Any, TypeVar, get_type_hints
+
+import torch
+
+from experiments.config import INCIDENTAL, Knobs
+from experiments.errors import UserError
+from experiments.grid import OF_TRAINING, Grid, Preset
+from experiments.objective import Objective
+from experiments.values import literal, parsed, shown
+from models import BiRefNet
+from models.switches import Switches
+
+C = TypeVar("C")
+Tree = dict[str, Any]  # the text of each value by the parts of its key
+ELSEWHERE = {
+    "data.name": "--data",
+    "data.image_dir": "--image-dir",
+    "data.mask_dir": "--mask-dir",
+}
+MOST_SEEDS = 1000  # from there on they are those of pilots and searches
+
+
+def apply(grid: Grid, preset: Preset, texts: Sequence[str]) -> tuple[Grid, Preset, str]:
+    """Grid and preset with other values, and what tells them from the preset as it is.
+
+    That name is empty where nothing changes a result; the order of `texts` does not matter.
+    `loss.*` is set in every arm.
+
+    Raises:
+        UserError: an unknown key, with the nearest; a value of another type or out of range.
+    """
+    given = dict(sorted(_split(texts, preset).items()))
+    tree = _tree(given)
+    new = _replaced(preset, {k: v for k, v in tree.items() if k not in ("loss", "seeds")})
+    arms = dict(grid.arms)
+    if "loss" in tree:
+        arms = {name: replace(a, loss=_replaced(a.loss, tree["loss"])) for name, a in arms.items()}
+    if "seeds" in tree:
+        new = replace(new, seeds=_seeds(tree["seeds"]))
+    changed = replace(grid, arms=arms)
+    _check(changed, new, tree)
+    before, after = _values(grid, preset, given), _values(changed, new, given)
+    told = [
+        f"{key}={shown(after[key][0])}"
+        for key in given
+        if key not in (*INCIDENTAL, "seeds") and before[key] != after[key]
+    ]
+    return changed, new, "+".join(told)
+
+
+def keys(preset: Preset) -> list[str]:
+    """Every key that can be set, as far as it can be told beforehand."""
+    switches = [field.name for field in fields(Switches)]
+    found = [
+        f"{part}.{key}" for part in ("data", "train") for key in _leaves(getattr(preset, part))
+    ]
+    found += [f"model.{name}" for name in ("preset", *switches)]
+    found += ["loss.gradient_weight", "loss.pixel.name", "loss.gradient.objective", "seeds"]
+    return [key for key in found if key not in ELSEWHERE]
+
+
+def _leaves(config: object) -> list[str]:
+    names = []
+    for field in fields(config):  # type: ignore[arg-type]
+        value = getattr(config, field.name)
+        inner = _leaves(value) if is_dataclass(value) else None
+        names += [f"{field.name}.{key}" for key in inner] if inner else [field.name]
+    return names
+
+
+def _split(texts: Sequence[str], preset: Preset) -> dict[str, str]:
+    """Values by key; a key must be known, and is given once."""
+    known = keys(preset)
+    given: dict[str, str] = {}
+    for key, _, text in (one.partition("=") for one in texts):
+        if key in ELSEWHERE:
+            raise UserError(f"--set {key}: give {ELSEWHERE[key]} instead")
+        if given.setdefault(key, text) != text:
+            raise UserError(f"--set {key} is given twice: {given[key]!r} and {text!r}")
+        of_loss = key.startswith(("loss.pixel.", "loss.gradient."))  # the registry knows its knobs
+        if key not in known and not of_loss:
+            raise _unknown(key, known)
+    return given
+
+
+def _unknown(key: str, known: list[str]) -> UserError:
+    """The error for a key, with the nearest known one; `lr` is near `train.lr`."""
+    last = {name.rpartition(".")[2]: name for name in known}
+    near = get_close_matches(key, known, n=1) or [
+        last[name] for name in get_close_matches(key.rpartition(".")[2], last, n=1)
+    ]
+    part = key.partition(".")[0]
+    listed = [name for name in known if name.startswith(f"{part}.")]
+    listed = listed or ["data.*", "loss.*", "model.*", "train.*", "seeds"]
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    return UserError(f"unknown key of --set {key!r}{hint} (known: {', '.join(listed)})")
+
+
+def _tree(given: Mapping[str, str]) -> Tree:
+    tree: Tree = {}
+    for key, text in given.items():
+        *path, last = key.split(".")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = text
+    return tree
+
+
+def _replaced(config: C, changes: Tree, at: str = "") -> C:
+    """A dataclass with values parsed by their types; a mapping of knobs grows."""
+    hints, values = get_type_hints(type(config)), dict[str, Any]()
+    for name, change in changes.items():
+        old = getattr(config, name)
+        if hints[name] == Knobs:
+            values[name] = {**old, **{key: literal(text) for key, text in change.items()}}
+        elif is_dataclass(old) and not isinstance(old, type):
+            values[name] = _replaced(old, change, f"{at}{name}.")
+        else:
+            values[name] = parsed(hints[name], change, f"{at}{name}")
+    return replace(config, **values)  # type: ignore[type-var]
+
+
+def _seeds(text: str) -> int:
+    count: int = parsed(int, text, "seeds")
+    if not 1 <= count < MOST_SEEDS:
+        raise UserError(f"seeds is {count}, expected 1 to {MOST_SEEDS - 1}")
+    return count
+
+
+def _check(grid: Grid, preset: Preset, tree: Tree) -> None:
+    """What only the model or the registry can tell; costs nothing where neither is changed."""
+    if "loss" in tree:
+        for arm in grid.arms.values():
+            Objective(arm.loss)
+    if "model" in tree:
+        started = "start" in preset.model
+        for name in tree["model"]:
+            if started and name not in OF_TRAINING:
+                raise UserError(
+                    f"--set model.{name}: the checkpoint of --start decides what the model is "
+                    f"made of; what can be set is {', '.join(OF_TRAINING)}"
+                )
+        try:
+            _build(grid, preset, started=started)
+        except ValueError as error:
+            raise UserError(f"--set model: {error}") from error
+
+
+def _build(grid: Grid, preset: Preset, *, started: bool) -> None:
+    """Every arm's model without its weights; ValueError where it cannot be."""
+    aside = ("preset", "start", "start_digest")
+    Switches.check({key: value for key, value in preset.model.items() if key not in aside})
+    if started:
+        return
+    built: list[dict[str, Any]] = []
+    for arm in grid.arms.values():
+        switches = {**preset.model, **arm.model, "pretrained": False, "bb_pretrained": None}
+        if switches not in built:
+            built.append(dict(switches))
+            with torch.device("meta"):
+                BiRefNet.preset(switches.pop("preset"), **switches)
+
+
+def _values(grid: Grid, preset: Preset, given: Mapping[str, str]) -> dict[str, list[Any]]:
+    """What the keys stand for: one value of the preset, or one of each arm."""
+    return {
+        key: [_at(arm, key.split(".")) for arm in grid.arms.values()]
+        if key.startswith("loss.")
+        else [_at(preset, key.split("."))]
+        for key in given
+    }
+
+
+def _at(config: object, path: Sequence[str]) -> Any:
+    for name in path:
+        config = config.get(name) if isinstance(config, Mapping) else getattr(config, name)
+    return config

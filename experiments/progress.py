@@ -1,0 +1,95 @@
+"""How far a command is: what its supervisor asks about once a second, and the bars it draws."""
+
+import sys
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from tqdm import tqdm
+
+BARS = 16  # runs with a bar of their own; more would not fit a screen
+
+
+@dataclass(frozen=True)
+class Running:
+    """A run that some worker is at."""
+
+    key: str  # tells it from every other, also from an earlier attempt
+    label: str
+    step: int
+    steps: int
+    pid: int | None  # its worker's process, where that is on this machine
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """How things stand at one moment."""
+
+    total: int  # cells, or settings of a search
+    done: int
+    waiting: int  # what a further worker would find to do
+    begun: int  # attempts ever begun: grows with every claim
+    running: tuple[Running, ...]
+    failures: tuple[str, ...] = ()  # of this command so far, a line each
+
+
+class Bars:
+    """A bar for everything and one for each run; without a terminal only the failures."""
+
+    def __init__(self, unit: str) -> None:
+        form = "{l_bar}{bar}| {n:.1f}/{total} " + unit + " [{elapsed} < {remaining}]"
+        # smoothing 0: what is left is told from the mean rate since the start
+        self.whole = tqdm(bar_format=form, disable=None, smoothing=0, total=0, position=0)
+        self.runs: dict[str, tqdm[Any]] = {}
+        self.told = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for bar in (*self.runs.values(), self.whole):
+            bar.close()
+
+    def show(self, pulse: Pulse) -> None:
+        """Draw the bars anew, and tell the failures that are new."""
+        for line in pulse.failures[self.told :]:
+            tqdm.write(line, sys.stderr)
+        self.told = len(pulse.failures)
+        if self.whole.disable:
+            return
+        now = {run.key: run for run in pulse.running}
+        for key in [key for key in self.runs if key not in now]:
+            self.runs.pop(key).close()
+        for key, run in now.items():
+            if key not in self.runs and len(self.runs) < BARS:
+                self.runs[key] = self._bar(run)
+            if key in self.runs:
+                self._move(self.runs[key], run.step)
+        part = sum(run.step / max(1, run.steps) for run in pulse.running)
+        if not self.whole.total:
+            self.whole.initial = pulse.done + part
+        self.whole.total = pulse.total
+        self._move(self.whole, pulse.done + part)
+
+    def _bar(self, run: Running) -> "tqdm[Any]":
+        free = set(range(1, BARS + 1)) - {-bar.pos for bar in self.runs.values()}
+        form = "{desc} {bar:30} {n_fmt}/{total_fmt} [{elapsed} < {remaining}]"
+        return tqdm(
+            bar_format=form,
+            desc=f"  {run.label:<28}",
+            total=run.steps,
+            initial=run.step,
+            position=min(free),
+            leave=False,
+            smoothing=0,
+        )
+
+    @staticmethod
+    def _move(bar: "tqdm[Any]", n: float) -> None:
+        bar.n = max(bar.initial, n)
+        bar.refresh()

@@ -1,0 +1,143 @@
+"""Workers on this machine: started, replaced when they die, shown, stopped."""
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from tqdm import tqdm
+
+from experiments.errors import UserError
+from experiments.progress import Bars, Pulse
+from experiments.signals import Stop, no_interrupt, passing_on
+
+HALT = 3  # exit code of a worker that said why and is not to be replaced
+STILLBORN = 3  # so many in a row that end by an error and claimed nothing: the fault is not chance
+SHARE = 0.1  # of the time that looking at the storage may take
+STOPPING = (
+    "stopping: runs save their checkpoint and leave; once more to stop at once, without saving"
+)
+
+
+def run_workers(
+    target: Callable[..., None],
+    arguments: tuple[Any, ...],
+    count: int,
+    pulse: Callable[[], Pulse],
+    *,
+    unit: str = "cells",
+) -> int:
+    """Run up to `count` processes of `target(*arguments, parent, index)` until nothing is left.
+
+    Nothing is left when no work waits and none runs, here or on another machine: where another
+    machine dies meanwhile, its work comes back and is done here.
+
+    Args:
+        target: a function of a module. It takes up work until there is none, watches
+            `signals.stopping`, and gets this process's id and its slot, 0 to count - 1.
+        pulse: how things stand; asked about once a second, and returns the work of the dead.
+
+    Returns:
+        0; 1 if a worker left with HALT; or 128 + the number of the signal that stopped it.
+
+    Raises:
+        UserError: workers end at once, again and again.
+    """
+    crew = Crew(target, arguments, count)
+    with Bars(unit) as bars, passing_on(Stop(crew.alive, STOPPING)) as stop:
+        try:
+            while True:
+                began = time.monotonic()
+                now = pulse()
+                bars.show(now)
+                if stop.signal is None:
+                    if crew.bury(now):
+                        crew.dismiss()
+                        return 1
+                    crew.hire(now)
+                if not crew.alive() and (stop.signal or not (now.waiting or now.running)):
+                    break
+                crew.wait(max(1.0, (time.monotonic() - began) / SHARE))
+        except BaseException:
+            crew.dismiss()
+            raise
+        bars.show(pulse())
+    if stop.signal is not None:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 128 + stop.signal
+    return 0
+
+
+class Crew:
+    """The worker processes, each in its slot."""
+
+    def __init__(
+        self, target: Callable[..., None], arguments: tuple[Any, ...], count: int
+    ) -> None:
+        self.target, self.arguments = target, arguments
+        self.slots: list[BaseProcess | None] = [None] * count
+        self.context = multiprocessing.get_context("spawn")
+        self.stillborn = 0
+        self.begun = 0
+
+    def alive(self) -> list[BaseProcess]:
+        """The processes that run."""
+        return [p for p in self.slots if p is not None and p.is_alive()]
+
+    def hire(self, now: Pulse) -> None:
+        """Start a process for all work that waits and that no idle process is about to take."""
+        busy = {run.pid for run in now.running}
+        idle = sum(process.pid not in busy for process in self.alive())
+        for slot, process in enumerate(self.slots):
+            if process is None and idle < now.waiting:
+                process = self.context.Process(
+                    target=self.target, args=(*self.arguments, os.getpid(), slot)
+                )
+                with no_interrupt():
+                    process.start()
+                self.slots[slot] = process
+                idle += 1
+
+    def bury(self, now: Pulse) -> bool:
+        """Empty the slots of processes that ended; whether one of them left with HALT.
+
+        Raises:
+            UserError: STILLBORN in a row ended by an error before any claim.
+        """
+        if now.begun > self.begun:
+            self.begun, self.stillborn = now.begun, 0
+        ended = [k for k, p in enumerate(self.slots) if p is not None and not p.is_alive()]
+        codes = []
+        for slot in ended:
+            process, self.slots[slot] = self.slots[slot], None
+            codes.append(process.exitcode if process is not None else None)
+        died = [code for code in codes if code and code != HALT]
+        for code in died:
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            tqdm.write(f"a worker died ({how}); its run goes on from its checkpoint", sys.stderr)
+        self.stillborn += len(died)
+        if self.stillborn >= STILLBORN:
+            raise UserError(
+                f"{STILLBORN} workers in a row ended with an error before they took up anything; "
+                "their errors are above"
+            )
+        return HALT in codes
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but no longer than until a process ends."""
+        sentinels = [process.sentinel for process in self.alive()]
+        if sentinels:
+            multiprocessing.connection.wait(sentinels, seconds)
+        else:
+            time.sleep(seconds)
+
+    def dismiss(self) -> None:
+        """Let runs save their checkpoint and leave."""
+        for process in self.alive():
+            process.terminate()
+        for process in self.alive():
+            process.join()

@@ -1,0 +1,151 @@
+"""Kill a grid's workers at random moments, and see that nothing is lost and nothing doubled.
+
+    python -m tests.experiments.kills --kills 50
+
+Runs the smoke preset of grad_loss twice, with three workers: once left alone, once killed by
+SIGKILL, a third of the kills while a worker writes a checkpoint, a result or the ledger and every
+fifth of the rest at the command itself. Prints what was killed where and what was compared.
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+import psutil
+from optuna.trial import TrialState
+
+ROOT = Path(__file__).parent.parent.parent
+KILLABLE = Path(__file__).with_name("killable.py")
+COMPARED = ("checkpoint.safetensors", "per_image.parquet", "history.csv", "gradient_maps.npz")
+WORKERS = 3
+
+
+class Killed:
+    """The command, started again whenever it ended, and the kills it took."""
+
+    def __init__(self, folder: Path, arms: Sequence[str], seed: int) -> None:
+        self.folder, self.pauses = folder, folder.with_name(f"{folder.name}-pauses")
+        self.pauses.mkdir(parents=True)
+        self.dice = random.Random(seed)
+        chosen = [option for arm in arms for option in ("--arm", arm)]
+        self.command = [sys.executable, str(KILLABLE), str(self.pauses)]
+        self.command += ["--grid", "grad_loss", "--preset", "smoke", "--out", str(folder)]
+        self.command += ["--workers", str(WORKERS), "--set", "train.save_seconds=0"]
+        self.command += ["--retry", "all", *chosen]  # a cell may be killed more than three times
+        self.kills: Counter[str] = Counter()
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[str]:
+        """The same command once more."""
+        log = (self.folder.with_name(f"{self.folder.name}.log")).open("a")
+        return subprocess.Popen(self.command, cwd=ROOT, stdout=log, stderr=log, text=True)
+
+    def workers(self) -> list[psutil.Process]:
+        """The worker processes of the command that runs now, and of earlier ones still alive."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            line = " ".join(process.info["cmdline"] or ())
+            mine = (process.info["environ"] or {}).get("KILLABLE_PAUSES") == str(self.pauses)
+            if mine and "spawn_main" in line:
+                found.append(process)
+        return found
+
+    def kill_one(self) -> None:
+        """One kill: inside a write every third time, else anywhere."""
+        inside = sum(self.kills.values()) % 3 == 2
+        deadline = time.monotonic() + (20 if inside else self.dice.uniform(0.2, 3.0))
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                self.process = self.start()
+            notes = list(self.pauses.iterdir()) if inside else []
+            if notes and self.shot(int(notes[0].stem), notes[0].suffix[1:]):
+                return
+            time.sleep(0.02)
+        if self.dice.random() < 0.2:
+            self.shot(self.process.pid, "command")
+        elif workers := self.workers():
+            self.shot(self.dice.choice(workers).pid, "worker")
+
+    def shot(self, pid: int, what: str) -> bool:
+        """Kill a process; whether it was there to be killed."""
+        for note in self.pauses.glob(f"{pid}.*"):
+            note.unlink(missing_ok=True)
+        try:
+            psutil.Process(pid).kill()
+        except psutil.NoSuchProcess:
+            return False
+        self.kills[what] += 1
+        return True
+
+    def finish(self) -> None:
+        """Let the command run to its end, which must be a success."""
+        while self.process.wait() != 0:
+            self.process = self.start()
+
+
+def compare(whole: Path, killed: Path) -> tuple[int, list[str]]:
+    """How many runs were compared, and how they differ: files, and trials by the ledger."""
+    found = []
+    runs = sorted((killed / "runs").iterdir())
+    for run in runs:
+        for name in COMPARED:
+            if (run / name).read_bytes() != (whole / "runs" / run.name / name).read_bytes():
+                found.append(f"{run.name}/{name} differs")
+    (study,) = optuna.get_all_study_summaries(f"sqlite:///{killed / 'ledger.db'}")
+    trials = optuna.load_study(
+        study_name=study.study_name, storage=f"sqlite:///{killed / 'ledger.db'}"
+    ).get_trials(states=(TrialState.COMPLETE,))
+    done = Counter(trial.user_attrs["hash"] for trial in trials)
+    found += [f"{key} is complete {n} times" for key, n in done.items() if n > 1]
+    if set(done) != {run.name.rpartition("-")[2] for run in runs}:
+        found.append(f"{len(done)} cells are complete, {len(runs)} have a folder")
+    return len(runs), found
+
+
+def kill_often(whole: Path, killed: Path, arms: Sequence[str], kills: int, seed: int = 0) -> str:
+    """Run the grid under `kills` kills, compare it with the one left alone, and say so.
+
+    Raises:
+        AssertionError: a run differs, is missing or was completed twice.
+    """
+    grid = Killed(killed, arms, seed)
+    while sum(grid.kills.values()) < kills:
+        if grid.process.poll() == 0:
+            break  # complete before all kills were spent
+        grid.kill_one()
+    grid.finish()
+    runs, differences = compare(whole, killed)
+    spent = ", ".join(f"{n} {what}" for what, n in sorted(grid.kills.items()))
+    assert not differences, "\n".join(differences)
+    return f"{sum(grid.kills.values())} kills ({spent}); {runs} runs complete once, all equal"
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.experiments.kills",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        whole, killed = Path(folder) / "whole", Path(folder) / "killed"
+        command = ["experiments/run.py", "--grid", "grad_loss", "--preset", "smoke"]
+        subprocess.run([sys.executable, *command, "--out", str(whole)], cwd=ROOT, check=True)
+        print(kill_often(whole, killed, (), options.kills, options.seed))
+        same = (whole / "table.md").read_bytes() == (killed / "table.md").read_bytes()
+        print("table.md is " + ("the same" if same else "different"))
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

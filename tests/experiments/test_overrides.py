@@ -1,0 +1,156 @@
+"""`--set`: what a preset becomes, what the result is called, and what is refused."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+
+import models
+from experiments import grid as grids
+from experiments.errors import UserError
+from experiments.job import Job, prepare
+from experiments.options import parser
+from models import BiRefNet
+
+
+def job(*texts: str, more: Sequence[str] = ()) -> Job:
+    options = ["--grid", "grad_loss", "--preset", "smoke", *more]
+    for text in texts:
+        options += ["--set", text]
+    return prepare(parser().parse_args(options))
+
+
+def test_values_have_the_types_of_their_fields() -> None:
+    preset = job(
+        "train.lr=2e-4",
+        "train.steps=1e1",
+        "train.schedule=step",
+        "train.drops=.3,0.6",
+        "train.compile=true",
+        "data.size=[96,128]",
+        "data.augment=flip,rotate",
+        "data.counts.train=16",
+        "model.context=2",
+        "model.inward=image",
+    ).preset
+    t, d = preset.train, preset.data
+    assert (t.lr, t.steps, t.schedule, t.drops, t.compile) == (2e-4, 10, "step", (0.3, 0.6), True)
+    assert (d.size, d.augment, d.counts.train) == ((96, 128), ("flip", "rotate"), 16)
+    assert (preset.model["context"], preset.model["inward"]) == (2, "image")
+    assert type(t.steps) is int
+
+
+def test_the_order_and_spelling_of_options_does_not_matter() -> None:
+    one = job("train.lr=1e-4", "data.size=[96,96]")
+    two = job("data.size=96,96", "train.lr=0.0001")
+    assert one.study == two.study == "grad_loss/smoke+data.size=96,96+train.lr=0.0001"
+    assert [cell.hash for cell in one.cells] == [cell.hash for cell in two.cells]
+
+
+def test_another_value_is_another_study_and_folder_and_other_cells() -> None:
+    plain, other = job(), job("train.clip=1")
+    assert other.folder.name == "smoke+train.clip=1.0"
+    assert not {cell.hash for cell in plain.cells} & {cell.hash for cell in other.cells}
+
+
+@pytest.mark.parametrize("text", ["train.lr=1e-3", "data.workers=2", "train.save_seconds=5"])
+def test_what_changes_no_result_changes_no_name_and_no_cell(text: str) -> None:
+    plain, same = job(), job(text)
+    assert same.study == plain.study
+    assert [cell.hash for cell in same.cells] == [cell.hash for cell in plain.cells]
+
+
+def test_more_seeds_are_more_cells_of_the_same_study() -> None:
+    few, many = job(), job("seeds=3")
+    assert many.study == few.study
+    assert len(many.cells) == 21
+    assert {cell.hash for cell in few.cells} < {cell.hash for cell in many.cells}
+
+
+def test_a_loss_is_set_in_every_arm() -> None:
+    arms = job(
+        "loss.pixel.name=structure", "loss.pixel.gamma=1", "loss.gradient_weight=2"
+    ).grid.arms
+    assert {arm.loss.gradient_weight for arm in arms.values()} == {2.0}
+    assert all(arm.loss.pixel == {"name": "structure", "gamma": 1} for arm in arms.values())
+    assert arms["mae"].loss.gradient["objective"] == "mae"
+
+
+def test_an_arm_keeps_the_switch_it_is_about() -> None:
+    options = ["--grid", "birefnet_modules", "--preset", "smoke", "--set", "model.inward=image"]
+    found = {c.arm: c.config.model["inward"] for c in prepare(parser().parse_args(options)).cells}
+    assert (found["full"], found["no_inward"]) == ("image", "none")
+
+
+def test_deterministic_is_a_setting_of_the_run() -> None:
+    flag, text = job(more=["--deterministic"]), job("train.deterministic=true")
+    assert flag.study == text.study == "grad_loss/smoke+train.deterministic=true"
+    assert flag.preset.train.deterministic
+
+
+def test_no_value_leads_out_of_the_results_folder(tmp_path) -> None:
+    plain = job("model.pretrained=../../../elsewhere")
+    assert "/" not in plain.folder.name
+    assert plain.folder.parent == job().folder.parent
+    assert plain.study != job("model.pretrained=../../..-elsewhere").study
+    assert len(job(f"model.pretrained={tmp_path / ('x' * 300)}").folder.name) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train.lrr=1", "did you mean 'train.lr'?"),
+        ("lr=1", "did you mean 'train.lr'?"),
+        ("optimizer=adam", "unknown key of --set 'optimizer'"),
+        ("train.steps=1.5", "train.steps is '1.5', expected a whole number"),
+        ("train.lr=fast", "train.lr is 'fast', expected a number"),
+        ("train.lr=nan", "expected a number"),
+        ("train.lr=-1", "train.lr is -1.0, expected above 0"),
+        ("train.compile=maybe", "expected true or false"),
+        ("train.schedule=cosin", "did you mean 'cosine'?"),
+        ("train.accumulate=3", "expected a divisor of train.batch"),
+        ("data.size=96", "expected 2 values"),
+        ("data.augment=flop", "did you mean 'flip'?"),
+        ("data.counts=8", "did you mean 'data.counts"),
+        ("data.name=thin3d", "give --data instead"),
+        ("model.inwar=none", "did you mean 'model.inward'?"),
+        ("model.inward=imag", "did you mean 'image'?"),
+        ("model.backbone=pvt_v2_b9", "did you mean 'pvt_v2_b5'?"),
+        ("model.dropout=2", "dropout is 2, expected 0 to below 1"),
+        ("model.multi_stage=false", "outward needs multi_stage=True"),
+        ("loss.pixel.name=structur", "did you mean 'structure'?"),
+        ("loss.pixel.gamma=1", "'birefnet_pixel' has no knob 'gamma'"),
+        ("loss.gradient.objective=bce", "are the same setting"),
+        ("seeds=0", "seeds is 0, expected 1 to 999"),
+        ("seeds=many", "seeds is 'many', expected a whole number"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_with_what_was_expected(text: str, message: str) -> None:
+    with pytest.raises(UserError) as refused:
+        job(text)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_key_is_set_once() -> None:
+    with pytest.raises(UserError, match="is given twice: '1' and '2'"):
+        job("train.clip=1", "train.clip=2")
+
+
+def test_the_checkpoint_of_start_decides_the_model(tmp_path) -> None:
+    model = BiRefNet.preset("lite", inter_channels=8, aspp_channels=8, pretrained=False)
+    torch.save(models.export_official(model), tmp_path / "official.pth")
+    start = ["--start", str(tmp_path / "official.pth")]
+    assert job("model.dropout=0", more=start).preset.model["dropout"] == 0
+    with pytest.raises(UserError, match="the checkpoint of --start decides"):
+        job("model.inward=image", more=start)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "Upper", "", ".hidden", "with space"])
+def test_a_grid_or_arm_has_a_name_that_can_be_a_folder(name: str) -> None:
+    grid = grids.find("grad_loss")
+    with pytest.raises(UserError, match="expected small letters, digits"):
+        replace(grid, name=name)
+    with pytest.raises(UserError, match="expected small letters, digits"):
+        replace(grid, arms={**grid.arms, name: grid.arms["bce"]})

@@ -1,0 +1,124 @@
+"""Cells that cost nothing and workers that need no torch, to try what carries the real ones."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+from experiments import signals
+from experiments.ledger import Ledger
+from experiments.supervise import run_workers
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a ledger asks of a cell."""
+
+    arm: str
+    seed: int
+    hash: str
+
+    @property
+    def folder(self) -> str:
+        return f"{self.arm}-seed{self.seed}-{self.hash}"
+
+    @property
+    def config(self) -> SimpleNamespace:
+        content = {"seed": self.seed, "loss": {"pixel": {"name": self.arm}, "weight": 1.0}}
+        return SimpleNamespace(train=SimpleNamespace(steps=10), as_dict=lambda: content)
+
+    def identity(self) -> dict[str, str]:
+        return {"arm": self.arm, "hash": self.hash, "data_digest": "d", "code_digest": "c"}
+
+
+def cells(count: int, arm: str = "a") -> list[Cell]:
+    """The seeds of an arm."""
+    return [Cell(arm, seed, f"{arm}{seed:03d}") for seed in range(count)]
+
+
+def drain(
+    folder: Path, url: str | None, todo: Sequence[Cell], parent: int = 0, _index: int = 0
+) -> None:
+    """Claim cells until none waits; each leaves a line in `folder`/ran."""
+    signals.obey(parent or None)
+    ledger = Ledger(folder, "study", url)
+    while not signals.stopping():
+        with ledger.claim(todo) as claim:
+            if claim is None:
+                return
+            with (folder / "ran").open("a") as log:
+                log.write(f"{claim.cell.hash}\n")
+            ledger.complete(claim, float(claim.cell.seed))
+
+
+def slow(folder: Path, url: str | None, todo: Sequence[Cell], parent: int, _index: int) -> None:
+    """As `drain`, ten steps of 0.1 s a cell; asked to stop it gives its cell back."""
+    signals.obey(parent)
+    ledger = Ledger(folder, "study", url)
+    while not signals.stopping():
+        with ledger.claim(todo) as claim:
+            if claim is None:
+                return
+            for step in range(1, 11):
+                time.sleep(0.1)
+                claim.stepped(step)
+                claim.before_write()
+                if claim.stop():
+                    ledger.give_back(claim, "asked to stop")
+                    return
+            claim.validated(10, 0.5)
+            with (folder / "ran").open("a") as log:
+                log.write(f"{claim.cell.hash}\n")
+            ledger.complete(claim, float(claim.cell.seed))
+
+
+def dies_at_seed_0(
+    folder: Path, url: str | None, todo: Sequence[Cell], parent: int, _index: int
+) -> None:
+    """As `drain`, but the first attempt at seed 0 is killed after its checkpoint."""
+    signals.obey(parent)
+    ledger = Ledger(folder, "study", url)
+    while True:
+        with ledger.claim(todo) as claim:
+            if claim is None:
+                return
+            if claim.cell.seed == 0 and not (folder / "killed").exists():
+                (folder / "killed").touch()
+                claim.stepped(5)
+                claim.before_write()
+                os.kill(os.getpid(), signal.SIGKILL)
+            ledger.complete(claim, 1.0)
+
+
+def hold(folder: Path, url: str | None, todo: Sequence[Cell], step: int = 0) -> None:
+    """Claim a cell, get to a step, save, and stay there."""
+    with Ledger(folder, "study", url).claim(todo) as claim:
+        assert claim is not None
+        claim.stepped(step)
+        if step:
+            claim.before_write()
+        (folder / "held").touch()
+        time.sleep(60)
+
+
+def broken(_parent: int, _index: int) -> None:
+    """A worker that cannot even begin."""
+    raise SystemExit("no such library")
+
+
+def stuck(folder: Path, url: str | None, todo: Sequence[Cell], parent: int, _index: int) -> None:
+    """Claim a cell and stay in its first step, whoever asks to stop."""
+    signals.obey(parent)
+    hold(folder, url, todo)
+
+
+if __name__ == "__main__":  # FOLDER WORKER: run eight cells by three of these workers
+    folder, todo = Path(sys.argv[1]), cells(8)
+    ledger = Ledger(folder, "study")
+    ledger.enqueue(todo, done=())
+    target = {"slow": slow, "stuck": stuck}[sys.argv[2]]
+    sys.exit(run_workers(target, (folder, None, todo), 3, lambda: ledger.pulse(todo)))
