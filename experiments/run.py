@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.cli.options import parser
 from experiments.errors import UserError
-from experiments.options import parser
 
 if TYPE_CHECKING:  # torch takes seconds; --help needs none
+    from experiments.cli.job import Job
     from experiments.grid import Cell
-    from experiments.job import Job
-    from experiments.ledger import CellState, Ledger
+    from experiments.ledger.ledger import CellState, Ledger
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,28 +35,28 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _search(options: argparse.Namespace) -> int:
-    from experiments import search
+    from experiments.search import run as search
 
     return search.run(options)
 
 
 def _grid(options: argparse.Namespace) -> int:
     from experiments import distributed
-    from experiments.job import prepare
+    from experiments.cli.job import prepare
 
     job = prepare(options)
     if options.list:
-        from experiments.listing import listing
+        from experiments.cli.listing import listing
 
         print(listing(job))
         return 0
     if options.dry_run:
-        from experiments.estimate import report
+        from experiments.cli.estimate import report
 
         print(report(job))
         return 0
     if distributed.rank():
-        from experiments.ranks import follow
+        from experiments.workers.ranks import follow
 
         return follow(job)
     return run(job, options)
@@ -64,7 +64,7 @@ def _grid(options: argparse.Namespace) -> int:
 
 def run(job: "Job", options: argparse.Namespace) -> int:
     """Run what is missing, then analyse what is there."""
-    from experiments.registration import write_grid
+    from experiments.ledger.registration import write_grid
 
     ledger = opened(job)
     done = {c.hash for c in job.chosen if results(job, c).exists()}
@@ -81,7 +81,7 @@ def opened(job: "Job") -> "Ledger":
     Raises:
         UserError: the results folder cannot be written to; the storage cannot be used.
     """
-    from experiments.ledger import Ledger
+    from experiments.ledger.ledger import Ledger
 
     try:
         (job.folder / "runs").mkdir(parents=True, exist_ok=True)
@@ -107,8 +107,9 @@ def start(job: "Job", options: argparse.Namespace, ledger: "Ledger", todo: "list
     Returns:
         0; 1 where nothing can be written; or 128 + the signal that stopped it.
     """
-    from experiments import distributed, launch, supervise, worker
-    from experiments.ranks import lead
+    from experiments import distributed
+    from experiments.workers import launch, supervise, worker
+    from experiments.workers.ranks import lead
 
     waiting = sum(state.state != "running" for state in ledger.states(todo).values())
     most = worker.at_once(job.preset.train.threads, job.runtime.device)
@@ -163,7 +164,7 @@ def conclude(job: "Job", ledger: "Ledger") -> int:
 
 def advice(bad: "list[CellState]") -> str:
     """What to do about cells that are not complete."""
-    from experiments.ledger import STRIKES
+    from experiments.ledger.ledger import STRIKES
 
     kinds = {state.state for state in bad}
     advice = []

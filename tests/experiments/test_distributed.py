@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes on gloo made of the runs of `ranks.py`."""
     folder = tmp_path_factory.mktemp("ranks")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -42,51 +42,51 @@ def told(folder: Path, rank: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["together", "unsupervised"])
-def test_two_processes_have_the_curve_and_the_weights_of_one(folder, tmp_path, name) -> None:
+def test_two_processes_have_the_curve_and_the_weights_of_one(ranks, tmp_path, name) -> None:
     train({"together": alone, "unsupervised": unsupervised}[name](), tmp_path)
-    one, two = (pd.read_csv(run / "history.csv") for run in (tmp_path, folder / name))
+    one, two = (pd.read_csv(run / "history.csv") for run in (tmp_path, ranks / name))
     assert list(one["step"]) == list(two["step"])
     for column in ("loss", "pixel", "gradient", "grad_norm", "excess_bce"):
         assert np.allclose(one[column], two[column], rtol=1e-4, equal_nan=True), column
-    weights = [load_file(run / "checkpoint.safetensors") for run in (tmp_path, folder / name)]
+    weights = [load_file(run / "checkpoint.safetensors") for run in (tmp_path, ranks / name)]
     for key, value in weights[0].items():
         # AdamW's first steps are of size lr whatever the gradient: where it is nearly zero, a
         # rounding decides its sign
         assert (value - weights[1][key]).abs().mean() < 1e-4, key
 
 
-def test_every_rank_returns_the_value_that_rank_0_measured(folder) -> None:
-    summary = json.loads((folder / "together" / FINISHED).read_text())
+def test_every_rank_returns_the_value_that_rank_0_measured(ranks) -> None:
+    summary = json.loads((ranks / "together" / FINISHED).read_text())
     for rank in (0, 1):
-        assert told(folder, rank)["rank"] == rank
-        assert told(folder, rank)["value"] == summary["test"]["F_weighted"]
+        assert told(ranks, rank)["rank"] == rank
+        assert told(ranks, rank)["value"] == summary["test"]["F_weighted"]
     assert summary["device"] == "cpu x 2"
 
 
-def test_ranks_stop_after_the_same_step_and_go_on_to_the_bitwise_same_result(folder) -> None:
-    assert [told(folder, rank)["stopped"] for rank in (0, 1)] == ["stopped after step 2 of 4"] * 2
-    histories = [(folder / run / "history.csv").read_bytes() for run in ("together", "stopped")]
+def test_ranks_stop_after_the_same_step_and_go_on_to_the_bitwise_same_result(ranks) -> None:
+    assert [told(ranks, rank)["stopped"] for rank in (0, 1)] == ["stopped after step 2 of 4"] * 2
+    histories = [(ranks / run / "history.csv").read_bytes() for run in ("together", "stopped")]
     assert histories[0] == histories[1]
-    tables = [pd.read_parquet(folder / n / "per_image.parquet") for n in ("together", "stopped")]
+    tables = [pd.read_parquet(ranks / n / "per_image.parquet") for n in ("together", "stopped")]
     assert tables[0].equals(tables[1])
-    assert not (folder / "stopped" / FILE).exists()
+    assert not (ranks / "stopped" / FILE).exists()
 
 
-def test_a_loss_that_is_not_finite_on_one_rank_stops_all(folder) -> None:
+def test_a_loss_that_is_not_finite_on_one_rank_stops_all(ranks) -> None:
     for rank, name in enumerate(("nonfinite_batch", "nonfinite_batch-rank-1")):
-        file = folder / "spoilt" / f"{name}.safetensors"
-        assert told(folder, rank)["spoilt"].startswith("not finite: loss is not finite at step 0")
-        assert str(file) in told(folder, rank)["spoilt"]
+        file = ranks / "spoilt" / f"{name}.safetensors"
+        assert told(ranks, rank)["spoilt"].startswith("not finite: loss is not finite at step 0")
+        assert str(file) in told(ranks, rank)["spoilt"]
         assert load_file(file)["images"].shape == (2, 3, 64, 64)
 
 
-def test_an_error_on_one_rank_is_told_by_all(folder) -> None:
-    assert [told(folder, rank)["unreadable"] for rank in (0, 1)] == ["cannot read 7.png"] * 2
+def test_an_error_on_one_rank_is_told_by_all(ranks) -> None:
+    assert [told(ranks, rank)["unreadable"] for rank in (0, 1)] == ["cannot read 7.png"] * 2
 
 
-def test_a_batch_that_does_not_divide_is_refused_on_every_rank(folder) -> None:
+def test_a_batch_that_does_not_divide_is_refused_on_every_rank(ranks) -> None:
     for rank in (0, 1):
-        assert "6 does not split into 2 parts on each of 2 processes" in told(folder, rank)["odd"]
+        assert "6 does not split into 2 parts on each of 2 processes" in told(ranks, rank)["odd"]
 
 
 def test_ranks_draw_from_streams_of_their_own(monkeypatch) -> None:

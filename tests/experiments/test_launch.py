@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from experiments import launch, options
+from experiments.cli import options
+from experiments.cli.job import Job, prepare
 from experiments.errors import UserError
-from experiments.job import Job, prepare
-from experiments.ledger import Ledger
+from experiments.ledger.ledger import Ledger
 from experiments.run import main
+from experiments.workers import launch
 
 ROOT = Path(__file__).parent.parent.parent
 SMOKE = ["--grid", "grad_loss", "--preset", "smoke", "--arm", "bce", "--set", "seeds=1"]

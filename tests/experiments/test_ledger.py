@@ -11,10 +11,10 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from experiments import claim as claims
-from experiments import outage
 from experiments.errors import UserError
-from experiments.ledger import STRIKES, Ledger
+from experiments.ledger import claim as claims
+from experiments.ledger import outage
+from experiments.ledger.ledger import STRIKES, Ledger
 from experiments.watch import LostClaim
 from tests.experiments.trivial import Cell, cells, drain, hold
 
@@ -125,7 +125,7 @@ def test_the_cell_of_a_live_worker_is_left_alone_and_that_of_a_killed_one_is_run
 
 @pytest.mark.parametrize(("steps", "strikes"), [((4, 6), 0), ((4, 4), 1), ((0, 0), 2)])
 def test_a_death_is_a_strike_unless_the_run_got_further(tmp_path, steps, strikes) -> None:
-    from experiments.attempts import strikes as counted
+    from experiments.ledger.attempts import strikes as counted
 
     ledger, todo = Ledger(tmp_path, "study"), cells(1)
     for step in steps:

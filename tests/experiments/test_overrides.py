@@ -8,9 +8,9 @@ import torch
 
 import models
 from experiments import grid as grids
+from experiments.cli.job import Job, prepare
+from experiments.cli.options import parser
 from experiments.errors import UserError
-from experiments.job import Job, prepare
-from experiments.options import parser
 from models import BiRefNet
 
 

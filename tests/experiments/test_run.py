@@ -2,28 +2,28 @@
 
 import doctest
 import importlib
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from experiments import errors, estimate, search, values, worker
+from experiments import errors
 from experiments import grid as grids
-from experiments import job as job_module
-from experiments import options as options_module
 from experiments import run as cli
+from experiments.cli import estimate, values
+from experiments.cli import job as job_module
+from experiments.cli import options as options_module
+from experiments.cli.job import Job, prepare
+from experiments.cli.listing import listing
+from experiments.cli.options import parser
 from experiments.config import Runtime
 from experiments.errors import UserError
-from experiments.job import Job, prepare
-from experiments.ledger import Ledger
-from experiments.listing import listing
-from experiments.options import parser
+from experiments.ledger.ledger import Ledger
+from experiments.search import run as search
+from experiments.workers import worker
 
 ROOT = Path(__file__).parent.parent.parent
 SMOKE = ("--grid", "grad_loss", "--preset", "smoke")
@@ -74,28 +74,6 @@ def test_the_list_tells_what_an_earlier_definition_completed(smoke) -> None:
     rows = listing(replace(other, preset_name="smoke", folder=folder)).splitlines()
     assert sum("superseded" in row for row in rows) == 14 + 1
     assert rows[-2].startswith("0 of 14 cells complete")
-
-
-def test_a_killed_grid_goes_on_with_the_same_command(tmp_path, command) -> None:
-    options = [*SMOKE, "--out", str(tmp_path)]
-    options += ["--arm", "none", "--arm", "bce", "--workers", "2"]
-    killed = subprocess.Popen(
-        [sys.executable, "experiments/run.py", *options],
-        cwd=ROOT,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("runs/*/metrics.json")):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
-    done = command(*options)
-    assert done.returncode == 0, done.stderr
-    assert "4 cells, 4 complete" not in done.stdout
-    assert len(list(tmp_path.glob("runs/*/metrics.json"))) == 4
 
 
 def test_other_data_take_all_there_is_and_a_study_of_their_own() -> None:
@@ -270,7 +248,7 @@ def test_a_mistake_is_named_with_its_fix(options, message, capsys, monkeypatch) 
         (["--out", "/proc/nowhere"], "cannot write to /proc/nowhere"),
         (
             ["--storage", "mysql://me:secret@host/db"],
-            "--storage mysql://me@host/db: expected postgresql",
+            "a mysql database, expected postgresql",
         ),
         (["--storage", "host:5432"], "expected postgresql+psycopg://"),
     ],

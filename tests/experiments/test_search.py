@@ -17,17 +17,20 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 from analysis.load import load
 from experiments import grid as grids
 from experiments import run as cli
-from experiments import search as searches
-from experiments import search_report, search_setting, search_worker, supervise
 from experiments.artifacts import FOLDER
 from experiments.config import PROJECT, LossConfig
 from experiments.errors import UserError
 from experiments.grid import Arm, Cell
 from experiments.objective import Objective
 from experiments.results import FINISHED
-from experiments.search import Plan, Search
-from experiments.search_draw import draw, setting
-from experiments.search_study import TRIED, Settings
+from experiments.search import report as search_report
+from experiments.search import run as searches
+from experiments.search import setting as search_setting
+from experiments.search import worker as search_worker
+from experiments.search.draw import draw, setting
+from experiments.search.run import Plan, Search
+from experiments.search.study import TRIED, Settings
+from experiments.workers import supervise
 
 BEST = 7.0  # the gamma at which the parabola is least
 

@@ -14,13 +14,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from experiments import worker
 from experiments.config import Runtime
 from experiments.errors import UserError
 from experiments.files import whole
-from experiments.ledger import Ledger
-from experiments.supervise import run_workers
-from experiments.worker import claim_and_run, gpu_of
+from experiments.ledger.ledger import Ledger
+from experiments.workers import worker
+from experiments.workers.supervise import run_workers
+from experiments.workers.worker import claim_and_run, gpu_of
 from tests.experiments.trivial import broken, cells, dies_at_seed_0
 
 ROOT = Path(__file__).parent.parent.parent

@@ -8,11 +8,11 @@ import torch
 
 import models
 from experiments import grid as grids
-from experiments import job as jobs
+from experiments.cli import job as jobs
+from experiments.cli.options import parser
 from experiments.config import RunConfig
 from experiments.errors import UserError
 from experiments.model import build_model
-from experiments.options import parser
 from experiments.train import train
 from models import BiRefNet
 

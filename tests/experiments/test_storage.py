@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from experiments import outage, storage
-from experiments.ledger import Ledger
-from experiments.outage import StorageError, has_password, shown
-from experiments.storage import exclusive, open_storage
-from experiments.supervise import run_workers
+from experiments.ledger import outage, storage
+from experiments.ledger.ledger import Ledger
+from experiments.ledger.outage import StorageError, has_password, shown
+from experiments.ledger.storage import exclusive, open_storage
+from experiments.workers.supervise import run_workers
 from tests.experiments.trivial import cells, drain, slow
 
 

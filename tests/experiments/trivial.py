@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from experiments import signals
-from experiments.ledger import Ledger
-from experiments.supervise import run_workers
+from experiments.ledger.ledger import Ledger
+from experiments.workers import signals
+from experiments.workers.supervise import run_workers
 
 
 @dataclass(frozen=True)

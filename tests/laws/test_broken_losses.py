@@ -209,6 +209,13 @@ def hardens_the_target(logits: Tensor, target: Tensor, *, mask=None, reduction="
     return losses.bce(logits, target, mask=mask, reduction=reduction)
 
 
+def name_of(value: object) -> str:
+    """The part of a test's name that a parameter gives: of a loss its name, or its class's."""
+    return getattr(
+        value, "__name__", str(value) if isinstance(value, int) else type(value).__name__
+    )
+
+
 BROKEN: list[tuple[int, Fn]] = [
     (1, never_zero),
     (1, negative),
@@ -238,7 +245,7 @@ BROKEN: list[tuple[int, Fn]] = [
 ]
 
 
-@pytest.mark.parametrize(("number", "fn"), BROKEN, ids=lambda x: getattr(x, "__name__", str(x)))
+@pytest.mark.parametrize(("number", "fn"), BROKEN, ids=name_of)
 def test_the_law_rejects_a_planted_defect(number: int, fn: Fn) -> None:
     (found,) = check(fn, laws=[number], cases=40)
     assert found.law == number
@@ -262,7 +269,7 @@ def test_every_law_has_a_defect_that_it_rejects() -> None:
         (8, published_dice, 1, 1),
         (12, mines_what_sorts_first, 1, 9),
     ],
-    ids=lambda x: getattr(x, "__name__", str(x)),
+    ids=name_of,
 )
 def test_the_case_returned_is_as_small_as_can_be(
     number: int, fn: Fn, images: int, pixels: int

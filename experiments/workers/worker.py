@@ -11,17 +11,17 @@ from traceback import format_exception
 
 from tqdm import tqdm
 
-from experiments import signals
 from experiments.artifacts import attach
 from experiments.config import Runtime
 from experiments.errors import UserError
 from experiments.files import whole
 from experiments.grid import Cell
-from experiments.ledger import Claim, Ledger
-from experiments.outage import StorageError, room
-from experiments.supervise import HALT
+from experiments.ledger.ledger import Claim, Ledger
+from experiments.ledger.outage import StorageError, room
 from experiments.train import train
 from experiments.watch import LostClaim, Stopped
+from experiments.workers import signals
+from experiments.workers.supervise import HALT
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM)
 # torch and safetensors raise errors of their own, which tell the system's in words.

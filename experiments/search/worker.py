@@ -8,17 +8,17 @@ import optuna
 from optuna.trial import TrialState
 from tqdm import tqdm
 
-from experiments import signals
-from experiments.claim import Claim
 from experiments.errors import UserError
 from experiments.grid import Cell
-from experiments.search import Plan
-from experiments.search_setting import SettingRun
-from experiments.search_study import Settings
-from experiments.storage import StorageError
-from experiments.supervise import HALT
+from experiments.ledger.claim import Claim
+from experiments.ledger.storage import StorageError
+from experiments.search.run import Plan
+from experiments.search.setting import SettingRun
+from experiments.search.study import Settings
 from experiments.watch import LostClaim
-from experiments.worker import _close, deal_gpu
+from experiments.workers import signals
+from experiments.workers.supervise import HALT
+from experiments.workers.worker import _close, deal_gpu
 
 
 def work(plan: Plan, slots: Sequence[Cell], parent: int, index: int) -> None:

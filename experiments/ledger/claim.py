@@ -21,10 +21,10 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from experiments import signals
-from experiments.outage import GRACE, is_away, patiently, steady
-from experiments.storage import BEAT
+from experiments.ledger.outage import GRACE, is_away, patiently, steady
+from experiments.ledger.storage import BEAT
 from experiments.watch import LostClaim, Watch
+from experiments.workers import signals
 
 if TYPE_CHECKING:  # a ledger needs no torch
     from experiments.grid import Cell

@@ -9,12 +9,12 @@ import optuna
 from optuna.importance import get_param_importances
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from experiments.attempts import OPEN
-from experiments.claim import DIED, ENDED, ERROR, INTERRUPTED
 from experiments.config import LossConfig
 from experiments.files import whole
-from experiments.search import Plan
-from experiments.search_study import Settings
+from experiments.ledger.attempts import OPEN
+from experiments.ledger.claim import DIED, ENDED, ERROR, INTERRUPTED
+from experiments.search.run import Plan
+from experiments.search.study import Settings
 
 TOP = 5
 ENOUGH = 10  # complete settings without which importances are noise

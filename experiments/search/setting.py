@@ -10,10 +10,10 @@ import pandas as pd
 from optuna.trial import FixedTrial, FrozenTrial
 
 from experiments import checkpoint, history
-from experiments.claim import Claim
 from experiments.grid import Cell
+from experiments.ledger.claim import Claim
 from experiments.results import FINISHED
-from experiments.search_study import Settings
+from experiments.search.study import Settings
 from experiments.train import train
 from experiments.watch import Stopped, Watch
 

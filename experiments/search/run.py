@@ -16,14 +16,14 @@ import optuna
 
 from experiments import distributed, searches
 from experiments import grid as grids
+from experiments.cli.job import prepare
 from experiments.config import PROJECT, Runtime, run_hash
 from experiments.errors import UserError, unknown
 from experiments.grid import Arm, Cell, Grid, Preset
-from experiments.job import prepare
 from experiments.metrics import LOWER_IS_BETTER
 
 if TYPE_CHECKING:  # it needs a plan
-    from experiments.search_study import Settings
+    from experiments.search.study import Settings
 
 FIRST_SEED = 1000  # outside the seeds of every grid; all settings share them and so are paired
 
@@ -164,8 +164,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UserError: a mistake in the options; storage or disk are at fault.
     """
-    from experiments.search_report import listing
-    from experiments.search_study import Settings
+    from experiments.search.report import listing
+    from experiments.search.study import Settings
 
     chosen = plan(options)
     if options.list and chosen.storage is None and not (chosen.folder / "ledger.db").exists():
@@ -184,7 +184,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _start(settings: "Settings", options: argparse.Namespace) -> int:
     """Try what is left of the budget by processes of this machine; 0, or 128 + the signal."""
-    from experiments import search_worker, supervise, worker
+    from experiments.search import worker as search_worker
+    from experiments.workers import supervise, worker
 
     plan, todo = settings.plan, settings.begin(options.retry)
     most = worker.at_once(plan.preset.train.threads, plan.runtime.device)
@@ -209,7 +210,7 @@ def _start(settings: "Settings", options: argparse.Namespace) -> int:
 def _conclude(settings: "Settings") -> int:
     """Write the report, say where it is; 1 if a setting is not tried."""
     from experiments.artifacts import FOLDER
-    from experiments.search_report import write
+    from experiments.search.report import write
 
     folder, left = settings.folder, settings.plan.budget - settings.tried()
     print(write(settings))

@@ -15,16 +15,16 @@ from statistics import mean
 import torch
 
 from experiments import grid as grids
+from experiments.cli.job import Job
+from experiments.cli.listing import cell_states, opened
+from experiments.cli.options import duration
 from experiments.config import RunConfig, Runtime
 from experiments.data import load_splits
 from experiments.errors import UserError
-from experiments.job import Job
-from experiments.listing import cell_states, opened
-from experiments.options import duration
 from experiments.results import FINISHED
 from experiments.train import train
 from experiments.watch import Watch
-from experiments.worker import at_once
+from experiments.workers.worker import at_once
 
 STEPS = 4  # that are timed; the first starts everything and counts for itself
 IMAGES = 8  # of the validation and of the test split: one forward pass of an evaluation

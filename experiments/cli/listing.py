@@ -1,7 +1,7 @@
 """What `--list` shows: each cell and what has become of it."""
 
-from experiments.job import Job
-from experiments.ledger import CellState, Ledger
+from experiments.cli.job import Job
+from experiments.ledger.ledger import CellState, Ledger
 
 HEAD = ("arm", "seed", "state", "hash", "seconds", "")
 Row = tuple[str, str, str, str, str, str]

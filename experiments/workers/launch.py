@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import signals
+from experiments.cli.job import Job
 from experiments.config import Runtime
 from experiments.errors import UserError
 from experiments.files import whole
 from experiments.grid import Cell
-from experiments.job import Job
-from experiments.ledger import Ledger
-from experiments.outage import has_password
-from experiments.progress import Bars
-from experiments.worker import claim_and_run
+from experiments.ledger.ledger import Ledger
+from experiments.ledger.outage import has_password
+from experiments.workers import signals
+from experiments.workers.progress import Bars
+from experiments.workers.worker import claim_and_run
 
 LOOK = 5.0  # seconds between two looks: the jobs are others' machines
 AGAIN = signal.SIGUSR2  # submitit's signal for a job that is preempted or out of time

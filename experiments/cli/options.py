@@ -207,7 +207,7 @@ def duration(seconds: float) -> str:
 
 def searches_help() -> str:
     """The searches with their questions, read from their files and not imported."""
-    folder = Path(__file__).parent / "searches"
+    folder = Path(__file__).parent.parent / "searches"
     lines = ["searches:"]
     for module in sorted(pkgutil.iter_modules([str(folder)]), key=lambda m: m.name):
         tree = ast.parse((folder / f"{module.name}.py").read_text(encoding="utf-8"))

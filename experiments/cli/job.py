@@ -73,7 +73,9 @@ def resolve(options: argparse.Namespace) -> tuple[Grid, Preset, str]:
         name += f"-{label(data_name(options.data))}"
     settings = [*options.set, *(["train.deterministic=true"] if options.deterministic else [])]
     if settings:
-        from experiments import overrides  # it knows the models, which --help need not wait for
+        from experiments.cli import (
+            overrides,  # it knows the models, which --help need not wait for
+        )
 
         grid, preset, changed = overrides.apply(grid, preset, settings)
         name += f"+{label(changed)}" if changed else ""

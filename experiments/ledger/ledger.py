@@ -15,9 +15,10 @@ from filelock import FileLock, Timeout
 from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from experiments.attempts import STRIKES as STRIKES
-from experiments.attempts import CellState as CellState
-from experiments.attempts import (
+from experiments.errors import UserError
+from experiments.ledger.attempts import STRIKES as STRIKES
+from experiments.ledger.attempts import CellState as CellState
+from experiments.ledger.attempts import (
     Retry,
     failures,
     running,
@@ -26,7 +27,7 @@ from experiments.attempts import (
     strikes,
     to_run,
 )
-from experiments.claim import (
+from experiments.ledger.claim import (
     DIED,
     ENDED,
     ERROR,
@@ -38,11 +39,10 @@ from experiments.claim import (
     lock_path,
     take,
 )
-from experiments.claim import Claim as Claim
-from experiments.errors import UserError
-from experiments.outage import patiently, shown
-from experiments.progress import Pulse, Running
-from experiments.storage import exclusive, open_storage, open_study
+from experiments.ledger.claim import Claim as Claim
+from experiments.ledger.outage import patiently, shown
+from experiments.ledger.storage import exclusive, open_storage, open_study
+from experiments.workers.progress import Pulse, Running
 
 if TYPE_CHECKING:  # a ledger needs no torch
     from experiments.grid import Cell

@@ -8,15 +8,15 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from experiments.artifacts import attach
-from experiments.attempts import Retry
-from experiments.claim import Claim
 from experiments.errors import UserError
 from experiments.grid import Cell
-from experiments.ledger import Ledger, Wanted
-from experiments.progress import Pulse
-from experiments.search import FIRST_SEED, Plan
-from experiments.search_draw import Drawn, draw, setting
-from experiments.storage import exclusive
+from experiments.ledger.attempts import Retry
+from experiments.ledger.claim import Claim
+from experiments.ledger.ledger import Ledger, Wanted
+from experiments.ledger.storage import exclusive
+from experiments.search.draw import Drawn, draw, setting
+from experiments.search.run import FIRST_SEED, Plan
+from experiments.workers.progress import Pulse
 
 SETTING = "setting"  # attribute: identity of the knobs; there once they are all stored
 TRIED = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments import provenance
+from experiments.cli.job import Job
 from experiments.config import code_digest
 from experiments.files import whole
-from experiments.job import Job
-from experiments.ledger import Ledger
+from experiments.ledger.ledger import Ledger
 
 # The analysis tells what is there from what is not; why it is not, the ledger tells.
 STATES = {"struck": "failed", "elsewhere": "missing"}

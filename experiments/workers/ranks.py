@@ -3,14 +3,15 @@
 import os
 from contextlib import suppress
 
-from experiments import distributed, signals
+from experiments import distributed
+from experiments.cli.job import Job
 from experiments.errors import UserError
 from experiments.grid import Cell
-from experiments.job import Job
-from experiments.ledger import Ledger
+from experiments.ledger.ledger import Ledger
 from experiments.train import train
 from experiments.watch import LostClaim, Stopped
-from experiments.worker import attempt
+from experiments.workers import signals
+from experiments.workers.worker import attempt
 
 
 def lead(job: Job, ledger: Ledger, todo: list[Cell]) -> int:
