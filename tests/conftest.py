@@ -5,12 +5,13 @@ import os
 import pytest
 
 # Each of these fixtures takes long to make: the tests that use one run in one process.
-DEAR = ("smoke", "ranks", "whole_search", "real", "ask")
+DEAR = ("smoke", "ranks", "whole_search", "real", "ask", "exported")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; runs set their own
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a dear fixture together."""
     for item in items:

@@ -23,7 +23,13 @@ from optuna.trial import TrialState
 
 ROOT = Path(__file__).parent.parent.parent
 KILLABLE = Path(__file__).with_name("killable.py")
-COMPARED = ("checkpoint.safetensors", "per_image.parquet", "history.csv", "gradient_maps.npz")
+COMPARED = (
+    "checkpoint.safetensors",
+    "per_image.parquet",
+    "history.csv",
+    "gradient_maps.npz",
+    "preview.png",
+)
 WORKERS = 3
 
 
@@ -42,10 +48,10 @@ class Killed:
         self.kills: Counter[str] = Counter()
         self.process = self.start()
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self) -> subprocess.Popen[bytes]:
         """The same command once more."""
-        log = (self.folder.with_name(f"{self.folder.name}.log")).open("a")
-        return subprocess.Popen(self.command, cwd=ROOT, stdout=log, stderr=log, text=True)
+        with self.folder.with_name(f"{self.folder.name}.log").open("a") as log:
+            return subprocess.Popen(self.command, cwd=ROOT, stdout=log, stderr=log)
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes of the command that runs now, and of earlier ones still alive."""
@@ -60,8 +66,10 @@ class Killed:
     def kill_one(self) -> None:
         """One kill: inside a write every third time, else anywhere."""
         inside = sum(self.kills.values()) % 3 == 2
-        deadline = time.monotonic() + (20 if inside else self.dice.uniform(0.2, 3.0))
+        deadline = time.monotonic() + (20 if inside else self.dice.uniform(0.2, 2.0))
         while time.monotonic() < deadline:
+            if self.process.poll() == 0:
+                return
             if self.process.poll() is not None:
                 self.process = self.start()
             notes = list(self.pauses.iterdir()) if inside else []
@@ -109,8 +117,13 @@ def compare(whole: Path, killed: Path) -> tuple[int, list[str]]:
     return len(runs), found
 
 
-def kill_often(whole: Path, killed: Path, arms: Sequence[str], kills: int, seed: int = 0) -> str:
-    """Run the grid under `kills` kills, compare it with the one left alone, and say so.
+def kill_often(
+    whole: Path, killed: Path, arms: Sequence[str], kills: int, seed: int = 0
+) -> tuple[Counter[str], int]:
+    """Run the grid under `kills` kills and compare it with the one left alone.
+
+    Returns:
+        The kills by place ("file" and "ledger" are writes), and how many runs were compared.
 
     Raises:
         AssertionError: a run differs, is missing or was completed twice.
@@ -122,9 +135,14 @@ def kill_often(whole: Path, killed: Path, arms: Sequence[str], kills: int, seed:
         grid.kill_one()
     grid.finish()
     runs, differences = compare(whole, killed)
-    spent = ", ".join(f"{n} {what}" for what, n in sorted(grid.kills.items()))
     assert not differences, "\n".join(differences)
-    return f"{sum(grid.kills.values())} kills ({spent}); {runs} runs complete once, all equal"
+    return grid.kills, runs
+
+
+def told(kills: Counter[str], runs: int) -> str:
+    """The count in a line."""
+    spent = ", ".join(f"{n} {what}" for what, n in sorted(kills.items()))
+    return f"{sum(kills.values())} kills ({spent}); {runs} runs complete once, all equal"
 
 
 def main() -> int:
@@ -141,7 +159,7 @@ def main() -> int:
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
         command = ["experiments/run.py", "--grid", "grad_loss", "--preset", "smoke"]
         subprocess.run([sys.executable, *command, "--out", str(whole)], cwd=ROOT, check=True)
-        print(kill_often(whole, killed, (), options.kills, options.seed))
+        print(told(*kill_often(whole, killed, (), options.kills, options.seed)))
         same = (whole / "table.md").read_bytes() == (killed / "table.md").read_bytes()
         print("table.md is " + ("the same" if same else "different"))
     return 0 if same else 1
