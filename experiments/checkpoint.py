@@ -12,7 +12,9 @@ from experiments import distributed
 from experiments.config import RunConfig, deciding
 from experiments.errors import UserError
 from experiments.files import whole
+from experiments.history import History
 from experiments.optim import Optimizer
+from experiments.watch import Stopped, Watch
 from models.birefnet import BiRefNet
 
 FILE = "training_state.pt"
@@ -38,11 +40,18 @@ class Checkpoint:
     """A run's state in `folder`: loaded once, saved as often as it is worth."""
 
     def __init__(
-        self, folder: Path, config: RunConfig, model: BiRefNet, optimizer: Optimizer
+        self,
+        folder: Path,
+        config: RunConfig,
+        model: BiRefNet,
+        optimizer: Optimizer,
+        history: History,
+        watch: Watch,
     ) -> None:
         self.file = folder / FILE
         self.config, self.model, self.optimizer = deciding(config), model, optimizer
-        self.least = config.train.save_seconds
+        self.history, self.watch = history, watch
+        self.least, self.steps = config.train.save_seconds, config.train.steps
         self._saved = self._counted = time.monotonic()
         self._took = 0.0
 
@@ -52,11 +61,14 @@ class Checkpoint:
 
     def save(self, progress: Progress) -> None:
         """Write the state; a kill while writing leaves the one before."""
+        self.watch.before_write()
+        progress.offset = self.history.offset()
         started = time.monotonic()
         self.count(progress)
         with whole(self.file) as draft:
             state = {
                 "config": self.config,
+                "world": distributed.world(),
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "progress": vars(progress),
@@ -64,6 +76,16 @@ class Checkpoint:
             torch.save(state, draft)
         self._saved = time.monotonic()
         self._took = self._saved - started
+
+    def leave_if_asked(self, progress: Progress) -> None:
+        """Write the state and leave if the one who watches asks for it.
+
+        Raises:
+            Stopped: they did.
+        """
+        if self.watch.stop():
+            self.save(progress)
+            raise Stopped(f"stopped after step {progress.step} of {self.steps}")
 
     def count(self, progress: Progress) -> None:
         """Add the time since the last call to the run's."""
@@ -75,10 +97,10 @@ class Checkpoint:
         """The state of a killed run, into model and optimizer, and how far it was.
 
         Raises:
-            UserError: a file that cannot be read, or of another configuration; under torchrun,
-                one that not every machine sees.
+            UserError: a file that cannot be read, of another configuration or of another number
+                of processes; under torchrun, one that not every machine sees.
         """
-        progress = self._load() if self.file.exists() else Progress()
+        progress = distributed.together(lambda: self._load() if self.file.exists() else Progress())
         if distributed.mean(torch.tensor([float(progress.step)])).item() != progress.step:
             raise UserError(
                 f"{self.file} is not seen by every process of this run: under torchrun the "
@@ -90,19 +112,23 @@ class Checkpoint:
         remedy = f"delete {self.file}, and the run starts anew"
         try:
             saved = torch.load(self.file, map_location="cpu", weights_only=True)
-            foreign = saved["config"] != self.config
-            if not foreign:
-                self.model.load_state_dict(saved["model"])
-                self.optimizer.load_state_dict(saved["optimizer"])
-                return Progress(**saved["progress"])
-        except OSError:
+            if saved["config"] != self.config:
+                raise UserError(f"checkpoint of a run with another configuration; {remedy}")
+            if saved["world"] != distributed.world():  # its ranks' draws are others
+                raise UserError(
+                    f"checkpoint of a run on {saved['world']} processes, and this is on "
+                    f"{distributed.world()}; start as many as then, or {remedy}"
+                )
+            self.model.load_state_dict(saved["model"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            return Progress(**saved["progress"])
+        except (OSError, UserError):
             raise
         except Exception as error:  # whatever a damaged or an older file makes torch raise
             reason = str(error).strip().splitlines()[:1]
             raise UserError(
                 f"checkpoint cannot be read ({type(error).__name__}: {' '.join(reason)}); {remedy}"
             ) from error
-        raise UserError(f"checkpoint of a run with another configuration; {remedy}")
 
 
 def learned(model: BiRefNet) -> dict[str, Tensor]:

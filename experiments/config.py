@@ -23,6 +23,7 @@ CODE_FILES = (
     "device.py",
     "distributed.py",
     "evaluate.py",
+    "gradient_record.py",
     "metrics.py",
     "model.py",
     "objective.py",
@@ -60,6 +61,9 @@ class Runtime:
 @dataclass(frozen=True)
 class TrainConfig:
     """How a run trains. Threads belong here: one thread and two differ bitwise.
+
+    Validation and test see no more images at once than a process does in training, or 8, so what
+    fits by `accumulate` fits there too; how many they are changes scores by rounding alone.
 
     Raises:
         UserError: a value out of its range; the field is named.
@@ -157,18 +161,19 @@ def code_digest() -> str:
     files += [PROJECT / "experiments" / name for name in CODE_FILES]
     digest = hashlib.sha256()
     for file in files:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
         digest.update(f"{file.relative_to(PROJECT).as_posix()}\n".encode())
-        digest.update(ast.unparse(_without_docstrings(tree)).encode())
+        digest.update(statements(file).encode())
     return digest.hexdigest()[:16]
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+def statements(file: Path) -> str:
+    """A module's code without comments, docstrings and layout."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(tree):
         if isinstance(node, holders) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return tree
+    return ast.unparse(tree)
 
 
 def _choose(name: str, seen: str, known: tuple[str, ...]) -> None:

@@ -8,12 +8,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from experiments import distributed
+from experiments.config import TrainConfig
 from experiments.data import Samples, to_tensors
 from experiments.data.samples import normalise
 from experiments.metrics import LOWER_IS_BETTER, image_metrics
 from models.birefnet import BiRefNet
 
-CHUNK = 8  # images a forward pass
+CHUNK = 8  # images a forward pass, at most
+
+
+def at_once(t: TrainConfig) -> int:
+    """Images of a forward pass outside training: no more than training has at once, or CHUNK."""
+    return max(1, min(CHUNK, t.batch // (t.accumulate * distributed.world())))
 
 
 def evaluate(
@@ -22,16 +29,17 @@ def evaluate(
     names: tuple[str, ...],
     device: torch.device,
     between: Callable[[], None] = lambda: None,
+    size: int = CHUNK,
 ) -> pd.DataFrame:
     """Long table (image, group, metric, value) of a split; the model stays in training mode.
 
-    `between` is called before each chunk of images, and may raise.
+    `between` is called before each chunk of `size` images, and may raise.
     """
     model.eval()
     rows = []
-    for start in range(0, len(samples), CHUNK):
+    for start in range(0, len(samples), size):
         between()
-        chosen = range(start, min(start + CHUNK, len(samples)))
+        chosen = range(start, min(start + size, len(samples)))
         images, _ = to_tensors([samples[i] for i in chosen])
         with torch.inference_mode():
             logits = model(normalise(images.to(device))).logits.cpu()

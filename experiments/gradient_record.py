@@ -1,20 +1,21 @@
 """What a run keeps of its gradient supervision: histograms over training, maps at the end."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 import losses
 from experiments.data import Samples, normalise, to_tensors
-from experiments.evaluate import CHUNK
 from experiments.objective import Objective, grown
 from models.birefnet import BiRefNet, BiRefNetOutput
 
 BINS = 256
+PROBED = 8  # samples of a histogram
 
 
 def excess_bce(objective: Objective, out: BiRefNetOutput, image: Tensor, target: Tensor) -> float:
@@ -35,25 +36,43 @@ def histograms(
 
 
 def probe(
-    objective: Objective, model: BiRefNet, samples: Samples, device: torch.device
+    objective: Objective,
+    model: BiRefNet,
+    samples: Samples,
+    device: torch.device,
+    size: int = PROBED,
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """Histograms of labels and predictions on the first samples, in evaluation mode."""
-    inputs, _, targets, out = _seen(model, samples, CHUNK, device)
-    labels, found = histograms(objective, out, inputs, targets)
-    return labels.tolist(), found.tolist()
+    """Histograms of labels and predictions on the first samples, `size` at once, in evaluation."""
+    parts = [
+        histograms(objective, out, inputs, targets)
+        for inputs, _, targets, out in _seen(model, samples, PROBED, device, size)
+    ]
+    labels, found = (np.sum(counts, axis=0).tolist() for counts in zip(*parts, strict=True))
+    return labels, found
 
 
 def final_maps(
-    objective: Objective, model: BiRefNet, samples: Samples, count: int, device: torch.device
+    objective: Objective,
+    model: BiRefNet,
+    samples: Samples,
+    count: int,
+    device: torch.device,
+    size: int = PROBED,
 ) -> dict[str, Any]:
-    """Names and maps (K, H, W) of the first K samples, at the training size.
+    """Names and maps (K, H, W) of the first K samples, `size` at once, at the training size.
 
     Of the gradient stages the finest.
     """
-    inputs, pixels, target, out = _seen(model, samples, count, device)
+    parts = [_maps(objective, *seen) for seen in _seen(model, samples, count, device, size)]
+    maps = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {"names": samples.names[: len(maps["image"])], **maps}
+
+
+def _maps(
+    objective: Objective, inputs: Tensor, pixels: Tensor, target: Tensor, out: BiRefNetOutput
+) -> dict[str, NDArray[Any]]:
     labels = objective.labels(out, inputs, target)
-    maps: dict[str, Any] = {
-        "names": samples.names[: len(pixels)],
+    maps: dict[str, NDArray[Any]] = {
         "image": _bytes(pixels).transpose(0, 2, 3, 1),
         "target": _bytes(target)[:, 0],
         "prediction": _bytes(out.logits.float().sigmoid())[:, 0],
@@ -66,17 +85,27 @@ def final_maps(
     return maps
 
 
-def grad_share(model: BiRefNet, pixel: Tensor, gradient: Tensor) -> float:
-    """Norm of the weighted gradient loss's gradient on the decoder over the pixel loss's."""
+def grad_share(model: BiRefNet, pixel: Tensor, gradient: Tensor, scale: float = 1.0) -> float:
+    """Norm of the weighted gradient loss's gradient on the decoder over the pixel loss's.
+
+    `scale` is float16's, without which small gradients would be zero; 1 elsewhere.
+    """
     weights = [p for p in model.decoder.parameters() if p.requires_grad]
     if not gradient.requires_grad:  # a model without outward reference
         return 0.0
-    norms = []
-    for term in (gradient, pixel):
-        grads = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
-        squares = [float(g.float().square().sum()) for g in grads if g is not None]
-        norms.append(math.sqrt(sum(squares)))
+    norms = [_norm(term, weights, scale) for term in (gradient, pixel)]
     return norms[0] / norms[1] if norms[1] else math.nan
+
+
+def _norm(term: Tensor, weights: list[nn.Parameter], scale: float) -> float:
+    """Norm of a term's gradient, found at a scale at which it does not overflow."""
+    grads = torch.autograd.grad(term * scale, weights, retain_graph=True, allow_unused=True)
+    norm = math.sqrt(
+        sum(float((g.float() / scale).square().sum()) for g in grads if g is not None)
+    )
+    if math.isfinite(norm) or scale <= 1:
+        return norm
+    return _norm(term, weights, max(1.0, scale / 16))
 
 
 def _counts(maps: list[Tensor]) -> NDArray[np.int64]:
@@ -85,17 +114,19 @@ def _counts(maps: list[Tensor]) -> NDArray[np.int64]:
 
 
 def _seen(
-    model: BiRefNet, samples: Samples, count: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor, BiRefNetOutput]:
-    """Inputs, pixels, targets and output of the first `count` samples."""
-    pairs = [samples[i] for i in range(min(count, len(samples)))]
-    pixels, targets = (x.to(device) for x in to_tensors(pairs))
-    inputs = normalise(pixels)
-    model.eval()
-    with torch.inference_mode():
-        out = model(inputs)
-    model.train()
-    return inputs, pixels, targets, out
+    model: BiRefNet, samples: Samples, count: int, device: torch.device, size: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor, BiRefNetOutput]]:
+    """Yields inputs, pixels, targets and output of the first `count` samples, `size` at once."""
+    count = min(count, len(samples))
+    for start in range(0, count, size):
+        pairs = [samples[i] for i in range(start, min(start + size, count))]
+        pixels, targets = (x.to(device) for x in to_tensors(pairs))
+        inputs = normalise(pixels)
+        model.eval()
+        with torch.inference_mode():
+            out = model(inputs)
+        model.train()
+        yield inputs, pixels, targets, out
 
 
 def _half(maps: Tensor) -> NDArray[np.float16]:

@@ -19,7 +19,7 @@ import torch
 
 from experiments import grid as grids
 from experiments.config import RunConfig
-from experiments.data import load, normalise, to_tensors
+from experiments.data import load_splits, normalise, to_tensors
 from experiments.errors import UserError
 from experiments.model import build_model
 from experiments.objective import Objective
@@ -30,8 +30,7 @@ SEEDS = (1000, 1001, 1002, 1003)
 
 def initial_rms(config: RunConfig) -> float:
     """Root mean square of the gradient loss's gradient on the gradient logits, before step 1."""
-    d = config.data
-    samples = load(d.name, "train", size=d.size, count=d.counts.train)
+    samples = load_splits(config.data)[0]
     images, targets = to_tensors([samples[i] for i in range(config.train.batch)])
     model, objective = build_model(config), Objective(config.loss)
     torch.manual_seed(config.seed)

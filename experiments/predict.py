@@ -90,6 +90,8 @@ def run(options: argparse.Namespace) -> list[str]:
     """
     if options.batch < 1:
         raise UserError(f"--batch is {options.batch}, expected 1 or more")
+    if options.size and min(options.size) < 1:
+        raise UserError(f"--size is {tuple(options.size)}, expected 1 or more for each side")
     targets = masks_of(found(options.images), options.out, overwrite=options.overwrite)
     device = choose(options.device)
     model, size = load(options.model)
@@ -103,11 +105,23 @@ def run(options: argparse.Namespace) -> list[str]:
     with tqdm(total=len(targets), unit="image", disable=None) as bar:
         for batch in batches(list(targets), size, options.batch, failed):
             for one, mask in zip(batch, predict(model, batch, device), strict=True):
-                with whole(targets[one.file]) as draft:
-                    Image.fromarray(mask).save(draft)
+                write(mask, targets[one.file])
             bar.update(len(batch))
     print(f"{len(targets) - len(failed)} masks in {options.out}")
     return failed
+
+
+def write(mask: Pixels, file: Path) -> None:
+    """Write a mask.
+
+    Raises:
+        UserError: the disk does not take it.
+    """
+    try:
+        with whole(file) as draft:
+            Image.fromarray(mask).save(draft)
+    except OSError as error:
+        raise UserError(f"cannot write to {file.parent}: {error}") from error
 
 
 def found(images: Path) -> list[Path]:

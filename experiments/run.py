@@ -4,8 +4,8 @@ python experiments/run.py --grid grad_loss
 """
 
 import argparse
+import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.cli.options import parser
@@ -22,7 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         0 only if every chosen cell is complete and the table is written; 1 if some is not; 2 for
-        a mistake in the command, or where nothing can be stored; 128 + the signal that stopped it.
+        a mistake in the command, or where nothing can be stored, also if a worker found that
+        while it ran; 128 + the signal that stopped it.
     """
     options = parser().parse_args(arguments)
     try:
@@ -45,6 +46,8 @@ def _grid(options: argparse.Namespace) -> int:
     from experiments.cli.job import prepare
 
     job = prepare(options)
+    if distributed.rank() and (options.list or options.dry_run):
+        return 0  # rank 0 tells it
     if options.list:
         from experiments.cli.listing import listing
 
@@ -53,7 +56,7 @@ def _grid(options: argparse.Namespace) -> int:
     if options.dry_run:
         from experiments.cli.estimate import report
 
-        print(report(job))
+        print(report(job, options.retry))
         return 0
     if distributed.rank():
         from experiments.workers.ranks import follow
@@ -65,14 +68,15 @@ def _grid(options: argparse.Namespace) -> int:
 def run(job: "Job", options: argparse.Namespace) -> int:
     """Run what is missing, then analyse what is there."""
     from experiments.ledger.registration import write_grid
+    from experiments.workers.worker import told_where
 
     ledger = opened(job)
-    done = {c.hash for c in job.chosen if results(job, c).exists()}
-    todo = ledger.enqueue(job.chosen, done, retry=options.retry)
-    write_grid(job, ledger)
-    code = start(job, options, ledger, todo)
-    write_grid(job, ledger)
-    return code or conclude(job, ledger)
+    with told_where(job.folder):
+        todo = ledger.enqueue(job.chosen, retry=options.retry)
+        write_grid(job, ledger)
+        code = start(job, options, ledger, todo)
+        write_grid(job, ledger)
+        return code or conclude(job, ledger)
 
 
 def opened(job: "Job") -> "Ledger":
@@ -94,18 +98,11 @@ def opened(job: "Job") -> "Ledger":
     return ledger
 
 
-def results(job: "Job", cell: "Cell") -> Path:
-    """The file that a finished run of the cell leaves last."""
-    from experiments.results import FINISHED
-
-    return job.folder / "runs" / cell.folder / FINISHED
-
-
 def start(job: "Job", options: argparse.Namespace, ledger: "Ledger", todo: "list[Cell]") -> int:
     """Run `todo` by processes of this machine, jobs of a cluster or the ranks of torchrun.
 
     Returns:
-        0; 1 where nothing can be written; or 128 + the signal that stopped it.
+        0; 2 where nothing can be stored; or 128 + the signal that stopped it.
     """
     from experiments import distributed
     from experiments.workers import launch, supervise, worker
@@ -113,11 +110,11 @@ def start(job: "Job", options: argparse.Namespace, ledger: "Ledger", todo: "list
 
     waiting = sum(state.state != "running" for state in ledger.states(todo).values())
     most = worker.at_once(job.preset.train.threads, job.runtime.device)
-    count = min(options.workers or most, max(1, waiting))
+    count = min(job.workers or most, max(1, waiting))
     complete = sum(s.state == "complete" for s in ledger.states(job.chosen).values())
     print(
-        f"{job.study}: {len(job.chosen)} cells, {complete} complete; running {waiting} with "
-        f"{count} workers"
+        f"{job.study}: {len(job.chosen)} cells, {complete} complete; "
+        + (f"running {waiting} with {count} workers" if todo else "nothing to run")
         + (f"; {len(todo) - waiting} run already" if waiting < len(todo) else "")
     )
     if stale := ledger.superseded(job.cells):
@@ -154,8 +151,8 @@ def conclude(job: "Job", ledger: "Ledger") -> int:
         print((job.folder / "table.md").read_text(encoding="utf-8"))
         print(f"written to {job.folder}: " + ", ".join(path.name for path in written))
     print(
-        f"dashboard: pip install optuna-dashboard; optuna-dashboard {ledger.shown} "
-        f"--artifact-dir {job.folder / 'artifacts'}"
+        f"dashboard: pip install optuna-dashboard; optuna-dashboard {shlex.quote(ledger.shown)} "
+        f"--artifact-dir {shlex.quote(str(job.folder / 'artifacts'))}"
     )
     if bad:
         print(f"{len(bad)} of {len(job.chosen)} cells are not complete; {advice(bad)}")
@@ -175,7 +172,7 @@ def advice(bad: "list[CellState]") -> str:
     if "elsewhere" in kinds:
         advice.append(
             "those elsewhere: copy their folders in runs/ to here, or let --out be a folder that "
-            "the machines share"
+            "the machines share; --retry all runs them here"
         )
     return "; ".join(advice)
 

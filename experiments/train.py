@@ -27,14 +27,14 @@ from experiments.config import RunConfig, Runtime
 from experiments.data import Samples, batches, load_splits, normalise
 from experiments.data.augment import Augment
 from experiments.errors import UserError
-from experiments.evaluate import evaluate, mean_scores, signed
+from experiments.evaluate import at_once, evaluate, mean_scores, signed
 from experiments.metrics import METRICS
 from experiments.model import Supervised, build_model
 from experiments.objective import Objective
 from experiments.optim import Optimizer
 from experiments.results import recorded, write_config, write_results
 from experiments.seeding import seed_torch
-from experiments.watch import QUIET, Stopped, Watch
+from experiments.watch import QUIET, Watch
 from models.birefnet import BiRefNet
 
 SKIPS = 50  # float16 steps in a row without an update: the scale is not what is at fault
@@ -89,7 +89,7 @@ def train(
     if (value := distributed.by_leader(known)) is not None:
         return value
     with devices.switches(config.train):
-        device = devices.choose(runtime.device)
+        device = distributed.together(partial(devices.choose, runtime.device))
         train_set, val_set, test_set = distributed.together(partial(load_splits, config.data))
         run = prepare(config, folder, watch, runtime, device)
         with closing(run.history):
@@ -113,7 +113,8 @@ def prepare(
     model = distributed.together(partial(build_model, config)).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = Optimizer(model, t, device)
-    checkpoint = Checkpoint(folder, config, model, optimizer)
+    rows = history.History(folder, history.columns(config), runtime.tensorboard)
+    checkpoint = Checkpoint(folder, config, model, optimizer, rows, watch)
     state = checkpoint.load()
     return Run(
         config=config,
@@ -125,7 +126,7 @@ def prepare(
         supervised=distributed.wrap(Supervised(model, objective, t), device),
         optimizer=optimizer,
         checkpoint=checkpoint,
-        history=history.History(folder, history.columns(config), runtime.tensorboard),
+        history=rows,
         state=state,
         validate_at={round(t.steps * (k + 1) / t.validations) for k in range(t.validations)},
         moments={round((t.steps - 1) * k / max(1, t.moments - 1)) for k in range(t.moments)},
@@ -195,7 +196,8 @@ def backward(run: Run, step: int, images: Tensor, targets: Tensor) -> dict[str, 
             loss = pixel + run.objective.weight * gradient
             found = {"loss": loss, "pixel": pixel, "gradient": gradient}
             if seen:
-                share = record.grad_share(run.model, pixel, gradient * run.objective.weight)
+                weighted, scale = gradient * run.objective.weight, run.optimizer.scaler.get_scale()
+                share = record.grad_share(run.model, pixel, weighted, scale)
                 excess = record.excess_bce(run.objective, out, inputs, target)
                 found |= {"grad_share": images.new_tensor(share, dtype=torch.float64)}
                 found |= {"excess_bce": images.new_tensor(excess, dtype=torch.float64)}
@@ -209,9 +211,9 @@ def follow(run: Run, row: dict[str, float], val_set: Samples) -> None:
     """What comes after a step: validation, the row, and a checkpoint if it is time for one."""
     state = run.state
     if row["step"] in run.moments:
-        state.counts.append(
-            (state.step, *record.probe(run.objective, run.model, val_set, run.device))
-        )
+        size = at_once(run.config.train)
+        counts = record.probe(run.objective, run.model, val_set, run.device, size)
+        state.counts.append((state.step, *counts))
     validated = state.step in run.validate_at
     if validated:
         row[f"val_{run.config.select}"] = validate(run, val_set)
@@ -219,33 +221,17 @@ def follow(run: Run, row: dict[str, float], val_set: Samples) -> None:
     run.watch.stepped(state.step)
     if validated:
         run.watch.validated(state.step, row[f"val_{run.config.select}"])
-    leave_if_asked(run)
+    run.checkpoint.leave_if_asked(state)
     if run.checkpoint.due():
-        save(run)
-
-
-def save(run: Run) -> None:
-    """Save a checkpoint."""
-    run.watch.before_write()
-    run.state.offset = run.history.offset()
-    run.checkpoint.save(run.state)
-
-
-def leave_if_asked(run: Run) -> None:
-    """Save a checkpoint and leave if the one who watches asks for it.
-
-    Raises:
-        Stopped: they did.
-    """
-    if run.watch.stop():
-        save(run)
-        raise Stopped(f"stopped after step {run.state.step} of {run.config.train.steps}")
+        run.checkpoint.save(state)
 
 
 def validate(run: Run, samples: Samples) -> float:
     """Score the validation split, and keep the weights if they are the best so far."""
     metric, state = run.config.select, run.state
-    value = mean_scores(evaluate(run.model, samples, (metric,), run.device))[metric]
+    size = at_once(run.config.train)
+    table = evaluate(run.model, samples, (metric,), run.device, size=size)
+    value = mean_scores(table)[metric]
     if signed(metric, value) > state.best:
         state.best, state.best_step = signed(metric, value), state.step
         state.best_weights = learned(run.model)
@@ -260,17 +246,17 @@ def conclude(
     Raises:
         UserError: no validation gave a number.
     """
-    metric, state = run.config.select, run.state
+    metric, state, size = run.config.select, run.state, at_once(run.config.train)
     if not state.best_weights:
         raise UserError(f"{metric} of the validation split is NaN: are its masks all black?")
-    leave_if_asked(run)  # before the weights are others
+    run.checkpoint.leave_if_asked(state)  # before the weights are others
     run.model.load_state_dict(state.best_weights, strict=False)  # chosen on validation alone
     table = None
     if test_set is not None:
-        asked = partial(leave_if_asked, run)
-        table = evaluate(run.model, test_set, METRICS, run.device, between=asked)
-    shown = val_set if test_set is None else test_set
-    maps = record.final_maps(run.objective, run.model, shown, run.config.train.maps, run.device)
+        asked = partial(run.checkpoint.leave_if_asked, state)
+        table = evaluate(run.model, test_set, METRICS, run.device, between=asked, size=size)
+    shown, count = val_set if test_set is None else test_set, run.config.train.maps
+    maps = record.final_maps(run.objective, run.model, shown, count, run.device, size)
     run.checkpoint.count(state)
     write_results(run.folder, run.config, state, table, maps, about, run.watch)
     return signed(metric, state.best) if table is None else mean_scores(table)[metric]

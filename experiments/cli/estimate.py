@@ -21,6 +21,7 @@ from experiments.cli.options import duration
 from experiments.config import RunConfig, Runtime
 from experiments.data import load_splits
 from experiments.errors import UserError
+from experiments.ledger.attempts import Retry, State
 from experiments.results import FINISHED
 from experiments.train import train
 from experiments.watch import Watch
@@ -29,6 +30,11 @@ from experiments.workers.worker import at_once
 STEPS = 4  # that are timed; the first starts everything and counts for itself
 IMAGES = 8  # of the validation and of the test split: one forward pass of an evaluation
 PATIENCE = 60.0  # seconds after which what is known has to do
+RUN_BY: dict[Retry, tuple[State, ...]] = {  # the states of cells that a --retry runs
+    "none": ("missing",),
+    "failed": ("missing", "failed"),
+    "all": ("missing", "failed", "struck", "elsewhere"),
+}
 OF_MOMENT = 2.0  # steps that a moment costs more: two backward passes and some validation images
 
 
@@ -42,7 +48,7 @@ class Cost:
     bytes: float | None  # of its folder when it is finished; None: not known
 
 
-def report(job: Job) -> str:
+def report(job: Job, retry: Retry = "failed") -> str:
     """What is there, what would run, for how long and where; nothing is written.
 
     Raises:
@@ -55,7 +61,7 @@ def report(job: Job) -> str:
         + ", ".join(f"{count} {state}" for state, count in counts.most_common()),
         f"results: {job.folder}",
     ]
-    waiting = counts["missing"] + counts["failed"]
+    waiting = sum(counts[state] for state in RUN_BY[retry])
     if not waiting:
         return "\n".join([*lines, "nothing would run"])
     cost = finished(job) or measured(job)

@@ -28,7 +28,7 @@ class Job:
     chosen: list[Cell]  # those to run: all, or those of --arm
     storage: str | None  # None: a SQLite file in the folder
     runtime: Runtime
-    workers: int | None = None  # None: as many as the machine carries
+    workers: int | None = None  # None: as many as this machine carries
 
     @property
     def study(self) -> str:
@@ -48,15 +48,16 @@ def prepare(options: argparse.Namespace) -> Job:
         raise UserError(f"--workers is {options.workers}, expected 1 or more")
     folder = options.out or PROJECT / "results" / grid.name / name
     check_folder(folder, grid.name, name)
+    if options.search is None and (folder / "search.json").exists():
+        raise UserError(f"{folder} is a search's; a grid writes into a folder of its own")
     for arm in options.arm:
         if arm not in grid.arms:
             raise unknown(f"arm of {grid.name!r}", arm, grid.arms)
     cells = grids.cells(grid, preset)
     chosen = [cell for cell in cells if cell.arm in (options.arm or grid.arms)]
     runtime = Runtime(device=options.device, tensorboard=options.tensorboard)
-    return Job(
-        grid, name, preset, folder, cells, chosen, options.storage, runtime, options.workers
-    )
+    workers = options.workers or (1 if options.launcher == "slurm" else None)
+    return Job(grid, name, preset, folder, cells, chosen, options.storage, runtime, workers)
 
 
 def resolve(options: argparse.Namespace) -> tuple[Grid, Preset, str]:
@@ -93,9 +94,10 @@ def check_folder(folder: Path, grid: str, preset: str) -> None:
         raise UserError(f"{reference} holds committed results; choose another --out")
     if (folder / "grid.json").is_file():
         there = json.loads((folder / "grid.json").read_text(encoding="utf-8"))
-        if (there["grid"], there["preset"]) != (grid, preset):
+        theirs = there.get("grid"), there.get("preset")
+        if theirs != (grid, preset):
             raise UserError(
-                f"{folder} holds results of {there['grid']}/{there['preset']}, and this is "
+                f"{folder} holds results of {theirs[0]}/{theirs[1]}, and this is "
                 f"{grid}/{preset}; choose another --out"
             )
 

@@ -1,23 +1,35 @@
 """What `--list` shows: each cell and what has become of it."""
 
+from contextlib import suppress
+
 from experiments.cli.job import Job
+from experiments.errors import UserError
 from experiments.ledger.ledger import CellState, Ledger
+from experiments.ledger.outage import StorageError
 
 HEAD = ("arm", "seed", "state", "hash", "seconds", "")
 Row = tuple[str, str, str, str, str, str]
 
 
 def opened(job: Job) -> Ledger | None:
-    """The job's ledger; None where there is none yet, and none is made."""
-    if job.storage is None and not (job.folder / "ledger.db").exists():
+    """The job's ledger; None where there is none yet, and none is made.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return Ledger(job.folder, job.study, job.storage, make=False)
+    except KeyError:
         return None
-    return Ledger(job.folder, job.study, job.storage, job.grid.primary)
+    except OSError as error:
+        raise UserError(f"cannot read {job.folder}: {error}") from error
 
 
 def cell_states(job: Job, ledger: Ledger | None) -> dict[str, CellState]:
     """State of each chosen cell by hash; a cell whose worker died is not shown as running."""
     if ledger:
-        ledger.revive(())
+        with suppress(OSError, StorageError):  # what cannot be written may still be read
+            ledger.revive(())
         return ledger.states(job.chosen)
     return {c.hash: CellState(c.arm, c.seed, c.hash, "missing") for c in job.chosen}
 

@@ -111,8 +111,8 @@ def _what_is_run(p: argparse._ArgumentGroup) -> None:
     p.add_argument(
         "--deterministic",
         action="store_true",
-        help="bitwise repeatable on a GPU too, and slower; the same as "
-        "--set train.deterministic=true",
+        help="kernels that give the same bits twice, on a GPU too (not run there yet); the same "
+        "as --set train.deterministic=true",
     )
     p.add_argument("--trials", type=int, metavar="N", help="settings that a search tries in all")
 
@@ -127,7 +127,8 @@ def _how_it_runs(p: argparse._ArgumentGroup) -> None:
         "--workers",
         type=int,
         metavar="N",
-        help="runs at once (default: one a GPU, else cores / threads per run)",
+        help="runs at once (default: one a GPU, else cores / threads per run; with --launcher "
+        "slurm the number of jobs, default 1)",
     )
     p.add_argument(
         "--storage",
@@ -153,7 +154,7 @@ def _how_it_runs(p: argparse._ArgumentGroup) -> None:
         choices=("failed", "all", "none"),
         default="failed",
         help="which cells that failed run again: failed (default: up to three times), all (also "
-        "those that failed three times), none",
+        "those that failed three times or whose results are on another machine), none",
     )
     p.add_argument(
         "--device",

@@ -10,7 +10,6 @@ from experiments.data.sources import (
     load,
     load_splits,
 )
-from experiments.data.splits import title
 
 __all__ = [
     "SHIPPED",
@@ -23,6 +22,5 @@ __all__ = [
     "load",
     "load_splits",
     "normalise",
-    "title",
     "to_tensors",
 ]

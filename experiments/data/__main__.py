@@ -3,7 +3,8 @@
     python -m experiments.data check PATH [--image-dir DIR --mask-dir DIR]
 
 Decodes every pair below PATH (or of all sets in train=A+B,val=C,test=D), and prints the counts,
-sizes and problems. The exit code is 1 if a run would refuse something, else 0.
+sizes and problems. The exit code is 1 if there is a problem or a run would refuse the splits that
+PATH names; a PATH that names none may be a part of a set, and what it lacks is only said.
 """
 
 import argparse
@@ -50,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if not bad:
-        print(usable(options.path, options.image_dir, options.mask_dir))
+        line, refused = usable(options.path, options.image_dir, options.mask_dir)
+        print(line)
+        bad = int(refused and any(split for split, _ in terms(options.path)))
     print(f"{bad} problems" if bad else "no problem")
     return 1 if bad else 0
 
@@ -97,14 +100,13 @@ def look_all(files: list[Files], workers: int) -> Iterator[decode.Finding]:
         yield from pool.map(decode.inspect, files, chunksize=16)
 
 
-def usable(name: str, image_dir: str, mask_dir: str) -> str:
-    """How a run would split this, or what it lacks for a run."""
+def usable(name: str, image_dir: str, mask_dir: str) -> tuple[str, bool]:
+    """How a run would split this, or what it lacks for a run; whether a run would refuse it."""
+    data = DataConfig(name=name, image_dir=image_dir, mask_dir=mask_dir)
     try:
-        return "as --data: " + describe(
-            DataConfig(name=name, image_dir=image_dir, mask_dir=mask_dir)
-        )
+        return f"as --data: {describe(data)}", False
     except UserError as error:
-        return f"not usable as --data by itself: {error}"
+        return f"not usable as --data by itself: {error}", True
 
 
 if __name__ == "__main__":

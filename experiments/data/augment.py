@@ -2,9 +2,9 @@
 
 The official set of ZhengPeng7/BiRefNet (`image_proc.py`, `dataset.py`, `config.py`), which trains
 with flip, enhance, rotate and pepper, in the order here. Where it draws whole numbers (angles,
-tenths of a factor) this draws real ones, and crop, which there changes the image's size and so is
-never used, resizes back. Every draw comes from torch's global CPU generator, so a GPU sees the
-same augmentation.
+tenths of a factor) this draws real ones; its rotation is bicubic, this one bilinear, for image and
+mask; and crop, which there changes the image's size and so is never used, resizes back. Every draw
+comes from torch's global CPU generator, so a GPU sees the same augmentation.
 """
 
 from collections.abc import Callable, Sequence

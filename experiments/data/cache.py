@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class Shelf:
         self.size = size
         self.bytes = count * 4 * size[0] * size[1]
         self.open: bool | None = None  # None: not asked for yet
+        self.used = False  # whether this process has read from it
 
     def get(self, index: int) -> tuple[Pixels, Pixels] | None:
         """Image (H, W, 3) and mask (H, W), or None where they are not kept."""
@@ -55,6 +57,10 @@ class Shelf:
             return None
         if len(raw) != 4 * height * width:
             return None
+        if not self.used:
+            self.used = True
+            with suppress(OSError):  # the folder's time is that of its last use, see _make_room
+                os.utime(self.folder)
         split = 3 * height * width
         return raw[:split].reshape(height, width, 3), raw[split:].reshape(height, width)
 
@@ -71,20 +77,23 @@ class Shelf:
             self.open = False
 
     def _make_room(self) -> bool:
-        """Delete the shelves used longest ago until this one fits; whether it does."""
+        """Delete the shelves used longest ago until this one fits, if it can; whether it does."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             os.utime(self.folder)
             others = sorted(root().iterdir(), key=lambda path: path.stat().st_mtime)
             sizes = {path: _bytes(path) for path in others}
             missing = self.bytes - sizes.pop(self.folder)
-            for path in [p for p in others if p != self.folder]:
+            reach = shutil.disk_usage(self.folder).free - SPARE + sum(sizes.values())
+            if self.bytes > LIMIT or missing > reach:
+                return False
+            for path in list(sizes):
                 free = shutil.disk_usage(self.folder).free - SPARE
                 if missing <= free and self.bytes + sum(sizes.values()) <= LIMIT:
                     break
                 shutil.rmtree(path, ignore_errors=True)
                 del sizes[path]
-            return self.bytes <= LIMIT and missing <= shutil.disk_usage(root()).free - SPARE
+            return missing <= shutil.disk_usage(root()).free - SPARE
         except OSError:
             return False
 

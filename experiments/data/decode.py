@@ -1,8 +1,11 @@
 """Image and mask files to pixels: what each format means, and which files are refused.
 
 As the field reads them (BiRefNet's `path_to_image` and most others use OpenCV): alpha channels of
-images are dropped, EXIF orientation is applied, masks are grey. Unlike there, 16 bits are scaled
-and not clipped, and a mask whose meaning is a guess is refused by name.
+images are dropped, EXIF orientation is applied, masks are grey. Unlike there
+- 16 bits are scaled and not clipped, and a mask whose meaning is a guess is refused by name;
+- resizing averages what each pixel covers (Pillow's bilinear, and JPEGs decoded smaller), where
+  `cv2.INTER_LINEAR` takes the four nearest: a hair one pixel wide of a 4096 px image is faint but
+  whole at 1024 px here, broken into dashes and gaps there.
 """
 
 from collections.abc import Iterator
@@ -22,6 +25,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "AVIF", "GIF", "PPM", "JPEG2000
 Image.init()  # given names, `open` does not look further than the five formats that it begins with
 GREY = 8  # channels of a JPEG of a grey mask differ by no more
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+FAINT = 32  # a mask that stays below holds class numbers and not an object
 
 
 def read_pair(
@@ -91,6 +95,13 @@ def _rgb(image: Image.Image, file: Path) -> Pixels:
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
         grey = _deep(np.array(image), file)
         return np.repeat(grey[..., None], 3, axis=2)
+    return _opaque(image)
+
+
+def _opaque(image: Image.Image) -> Pixels:
+    """The colours alone; of a palette with transparency Pillow would warn."""
+    if image.mode == "P":
+        image.info.pop("transparency", None)
     return np.array(image.convert("RGB"))
 
 
@@ -101,7 +112,8 @@ def read_mask(file: Path) -> Pixels:
     the object; of an RGBA image of one colour the alpha is the mask.
 
     Raises:
-        UserError: unreadable, or with more than one reading: several colours or classes.
+        UserError: unreadable, or with more than one reading: several colours or classes (values
+            of up to 31 of 255).
     """
     with opened(file) as image:
         image = ImageOps.exif_transpose(image)
@@ -113,7 +125,18 @@ def read_mask(file: Path) -> Pixels:
             mask = np.array(image.convert("L"))
         else:
             mask = _channels(image, file)
-    return mask * np.uint8(255) if mask.max() == 1 else mask
+    top = int(mask.max())
+    if 1 < top < FAINT:
+        raise UserError(
+            f"{file} has the values {_few(mask)} and none above {top} of 255: class numbers? "
+            "Save the mask as 8-bit grey, 0 for the ground and 255 where the object is"
+        )
+    return mask * np.uint8(255) if top == 1 else mask
+
+
+def _few(mask: Pixels) -> str:
+    values = np.unique(mask).tolist()
+    return ", ".join(map(str, values[:6])) + (", ..." if len(values) > 6 else "")
 
 
 def _deep(values: NDArray[np.generic], file: Path) -> Pixels:
@@ -135,7 +158,7 @@ def _palette(image: Image.Image, file: Path) -> Pixels:
     used = np.unique(np.array(image))
     colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)[used]
     if int(np.ptp(colours, axis=1).max()) <= GREY:
-        return np.array(image.convert("RGB").convert("L"))
+        return np.array(Image.fromarray(_opaque(image)).convert("L"))
     ground = (colours == 0).all(axis=1)
     if len(used) > 2 or int(ground.sum()) != len(used) - 1:
         raise UserError(
@@ -189,11 +212,17 @@ def _inspect(image_file: Path, mask_file: Path) -> Finding:
     with opened(mask_file) as stored:
         if stored.mode != "1" and int(np.array(stored).max()) == 1 and mask.any():
             found.append(f"{mask_file.name}: values 0 and 1, read as 0 and 255")
-    top = int(mask.max())
-    if top == 0:
+    for file in (image_file, mask_file):
+        if 1 < _top_of_deep(file) <= 255:
+            found.append(f"{file.name}: 16 bits but no value above 255, read as 8 bits")
+    if not mask.any():
         found.append(f"{mask_file.name}: all black, no object")
-    elif top < 32:
-        found.append(f"{mask_file.name}: nowhere above {top} of 255; class numbers?")
     if min(image.shape[:2]) < 32:
         found.append(f"{image_file.name}: only {image.shape[1]} x {image.shape[0]} px")
     return mask.shape, found
+
+
+def _top_of_deep(file: Path) -> int:
+    """The largest value of a file with 16 or 32 bits a pixel; 0 of any other."""
+    with opened(file) as stored:
+        return int(np.array(stored).max()) if stored.mode.startswith("I") else 0

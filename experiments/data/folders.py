@@ -11,6 +11,8 @@ from experiments.data.layouts import Folders, is_image
 from experiments.data.splits import SPLITS, Place, Split, label, places
 from experiments.errors import UserError
 
+SMALL = 1 << 28  # bytes; images of fewer in all are compared by their contents
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -39,8 +41,11 @@ class Files:
 def pairs_of(name: str, image_dir: str = "", mask_dir: str = "") -> dict[Split, list[Pair]]:
     """The pairs of each split; without a val split a tenth of train is held out for it.
 
+    A file is the same however it is spelled: relative, absolute, through a link. A copy of a test
+    image elsewhere is noticed only where all images take less than SMALL bytes.
+
     Raises:
-        UserError: folders or files that do not fit; a file in two splits.
+        UserError: folders or files that do not fit; a file in two splits; a copy of a test image.
     """
     found_at = places(name, image_dir, mask_dir)
     found: dict[Split, list[Pair]] = {s: list(_named(found_at[s])) for s in SPLITS}
@@ -57,12 +62,38 @@ def pairs_of(name: str, image_dir: str = "", mask_dir: str = "") -> dict[Split, 
         twice = [name for name, n in Counter(pair.name for pair in pairs).items() if n > 1]
         if twice:
             raise UserError(f"{split} of {name} has two samples called {twice[0]!r}; rename a set")
+    owner = _owners(found)
+    _refuse_copies(owner)
+    return found
+
+
+def _owners(found: dict[Split, list[Pair]]) -> dict[Path, Split]:
+    """The split of each image file, the test split's last."""
     owner: dict[Path, Split] = {}
     for split in SPLITS:
         for pair in found[split]:
-            if owner.setdefault(pair.image, split) != split:
-                raise UserError(f"{pair.image} is in both, {owner[pair.image]} and {split}")
-    return found
+            file = pair.image.resolve()
+            if owner.setdefault(file, split) != split:
+                raise UserError(f"{pair.image} is in both, {owner[file]} and {split}")
+    return owner
+
+
+def _refuse_copies(owner: dict[Path, Split]) -> None:
+    sizes = {file: file.stat().st_size for file in owner}
+    if sum(sizes.values()) >= SMALL:
+        return
+    tested, learned = (
+        {sizes[file] for file, split in owner.items() if (split == "test") == test}
+        for test in (True, False)
+    )
+    seen: dict[bytes, Path] = {}
+    for file in (f for f in owner if sizes[f] in tested & learned):
+        digest = hashlib.sha256(file.read_bytes()).digest()
+        if owner[file] != "test":
+            seen[digest] = file
+        elif digest in seen:
+            same = seen[digest]
+            raise UserError(f"{file} (test) is a copy of {same} ({owner[same]}); remove one")
 
 
 def _named(sets: list[Place]) -> Iterator[Pair]:

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from types import FrameType
 from typing import Protocol
 
 import numpy as np
@@ -173,8 +174,13 @@ def _servants() -> multiprocessing.context.BaseContext:
 def _servant(_worker: int) -> None:
     """Leave signals to the run, which stops in its own time and then ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _spare_once)
     end_with_parent()
+
+
+def _spare_once(number: int, _frame: FrameType | None) -> None:
+    """Let one request pass: it went to the whole group. The next one is the loader's own."""
+    signal.signal(number, signal.SIG_DFL)
 
 
 def end_with_parent() -> None:

@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,6 +16,7 @@ from experiments.errors import UserError, unknown
 
 HERE = Path(__file__).parent
 SHIPPED = ("embedded", "thin3d")
+SMALL = 1 << 28  # bytes; larger splits are not read whole for their digest
 Augmentation = Literal["background", "flip", "crop", "rotate", "enhance", "pepper", "dynamic"]
 
 
@@ -139,7 +140,7 @@ def _folder(data: DataConfig, split: Split, pairs: list[Pair], count: int) -> Sa
     found = [groups.get(name, name) for name in names]
     files = [file for pair in chosen for file in (pair.image, pair.mask)]
     shelf = Shelf(files, data.size, len(names)) if data.cache else None
-    digest = _digest(files, [*names, *found], data.size)
+    digest = _digest(files, [*names, *found], data.size, {pair.mask for pair in chosen})
     return Samples(names, found, data.size, Files(tuple(chosen)), digest, shelf)
 
 
@@ -157,14 +158,22 @@ def _groups() -> dict[str, str]:
         return {row["file"]: row["objects"] for row in csv.DictReader(file)}
 
 
-def _digest(files: Iterable[Path], names: Iterable[str], size: tuple[int, int]) -> str:
-    """Digest of a split: names and contents of files; above 256 MB names and sizes."""
-    files = list(files)
+def _digest(
+    files: list[Path],
+    names: list[str],
+    size: tuple[int, int],
+    masks: Collection[Path] = (),
+) -> str:
+    """Digest of a split: names, sizes and contents of its files.
+
+    Of a split above 256 MB the contents of the masks alone, which are what people correct: an
+    image that changes there without its size is not noticed.
+    """
     lengths = [file.stat().st_size for file in files]
     digest = hashlib.sha256(f"{size} {' '.join(names)}".encode())
-    small = sum(lengths) < 1 << 28
+    small = sum(lengths) < SMALL
     for file, length in zip(files, lengths, strict=True):
         digest.update(f"{file.name} {length} ".encode())
-        if small:
+        if small or file in masks:
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -100,13 +100,6 @@ def _telling(name: str) -> bool:
     return not {word.lower() for word in words(name)} <= {*SPLIT_WORDS, "dataset"}
 
 
-def title(name: str) -> str:
-    """A data set's name as part of a file's: its label, or the names of its folders."""
-    labelled = re.match(r"(?!(?:train|val|test)=)([\w.-]+)=", name)
-    roots = dict.fromkeys(_root_name(root) for _, root in terms(name))
-    return labelled[1] if labelled else re.sub(r"[^\w.+-]", "-", "+".join(roots))
-
-
 def split_of(root: Path, folders: Folders) -> Split | None:
     """The split that the folders' names tell, the outermost first, the root's own last."""
     for part in (*folders.parts, root.resolve().name):

@@ -51,9 +51,21 @@ def machine() -> str:
     return f"{host()}-{boot}"
 
 
-def lock_path(folder: Path, key: str) -> Path:
-    """The lock of what `key` names, on this machine, for claims of the study in `folder`."""
-    return folder.resolve() / "locks" / f"{machine()}-{key}"
+def lock_path(locks: Path, key: str) -> Path:
+    """The lock in the folder `locks` of what `key` names, on this machine."""
+    return locks.resolve() / f"{machine()}-{key}"
+
+
+def identity(lock: Path) -> list[int]:
+    """What tells a file from one of the same path in another container; [] where there is none.
+
+    Containers of one machine may share its name, but not its folders.
+    """
+    try:
+        found = lock.stat()
+    except OSError:
+        return []
+    return [found.st_dev, found.st_ino]
 
 
 class Held(Watch):
@@ -63,9 +75,11 @@ class Held(Watch):
     storage but where `before_write` has to be sure.
     """
 
-    def __init__(self, storage: RDBStorage, url: str, trial_id: int, lock: Path) -> None:
+    def __init__(
+        self, storage: RDBStorage, url: str, trial_id: int, lock: Path, folder: Path
+    ) -> None:
         self.storage, self.url, self.trial_id = storage, url, trial_id
-        self.lock = lock
+        self.place = {"folder": str(folder.resolve()), "lock": str(lock), "file": identity(lock)}
         self.step = self.saved = 0
         self._values: list[tuple[int, float]] = []
         self._told = 0  # the step of the last checkpoint that the storage knows of
@@ -128,8 +142,7 @@ class Held(Watch):
         with self._turn:
             saved = self.saved
             state = {"step": self.step, "saved": saved, "host": host(), "machine": machine()}
-            state |= {"pid": os.getpid(), "folder": str(self.lock.parent.parent)}
-            state |= {"lock": str(self.lock)}
+            state |= {"pid": os.getpid(), **self.place}
             try:
                 self.storage.set_trial_user_attr(self.trial_id, RUN, state)
                 while self._values:
@@ -178,9 +191,15 @@ class Claim(Held):
     """A cell that this process, and no other, is to run; also what its run is watched by."""
 
     def __init__(
-        self, storage: RDBStorage, url: str, trial_id: int, lock: Path, cell: "Cell"
+        self,
+        storage: RDBStorage,
+        url: str,
+        trial_id: int,
+        lock: Path,
+        folder: Path,
+        cell: "Cell",
     ) -> None:
-        super().__init__(storage, url, trial_id, lock)
+        super().__init__(storage, url, trial_id, lock, folder)
         self.cell = cell
 
 
@@ -216,18 +235,16 @@ def close_orphans(study: optuna.Study, storage: RDBStorage) -> None:
         run = trial.user_attrs.get(RUN)
         if run is None and storage.engine.name == "sqlite":
             _close(storage, trial)  # by a version that kept no heartbeat
-        elif run is not None and run["machine"] == machine():
-            _close_if_unlocked(storage, trial, Path(run["lock"]))
+        elif run is not None and run["machine"] == machine() and _same_lock(run):
+            with suppress(Timeout), FileLock(run["lock"]).acquire(timeout=0):
+                _close(storage, trial)
         elif trial._trial_id in silent:
             _close(storage, trial)
 
 
-def _close_if_unlocked(storage: RDBStorage, trial: FrozenTrial, path: Path) -> None:
-    if not path.parent.is_dir():
-        _close(storage, trial)
-        return
-    with suppress(Timeout), FileLock(path).acquire(timeout=0):
-        _close(storage, trial)
+def _same_lock(run: Mapping[str, Any]) -> bool:
+    """Whether the lock of an attempt is the file that we see by its path."""
+    return bool(run.get("file")) and identity(Path(run["lock"])) == run["file"]
 
 
 def _close(storage: RDBStorage, trial: FrozenTrial) -> None:

@@ -4,7 +4,7 @@ Trials are claimed one by one through the storage, not by `study.ask()`, which i
 where none waits. Arm and hash are user attributes, so that a grid may grow new arms.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,9 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import URL
 
+from experiments.artifacts import attach
 from experiments.errors import UserError
 from experiments.ledger.attempts import STRIKES as STRIKES
 from experiments.ledger.attempts import CellState as CellState
@@ -37,10 +39,11 @@ from experiments.ledger.claim import (
     close_orphans,
     host,
     lock_path,
+    machine,
     take,
 )
 from experiments.ledger.claim import Claim as Claim
-from experiments.ledger.outage import patiently, shown
+from experiments.ledger.outage import parse, patiently, shown
 from experiments.ledger.storage import exclusive, open_storage, open_study
 from experiments.workers.progress import Pulse, Running
 
@@ -61,21 +64,35 @@ class Ledger:
         study: the study's name.
         storage: database URL; a SQLite file in `folder` where None.
         metric: the metric of a complete cell; of a study that is there, its own.
+        make: False for a look at what is there.
 
     Raises:
         StorageError: the storage cannot be used.
+        KeyError: there is no such study, and none is to be made.
     """
 
     def __init__(
-        self, folder: Path, study: str, storage: str | None = None, metric: str | None = None
+        self,
+        folder: Path,
+        study: str,
+        storage: str | None = None,
+        metric: str | None = None,
+        *,
+        make: bool = True,
     ) -> None:
         self.folder = folder
         self.tell = True  # whether to say on stderr that the storage is away
-        (folder / "locks").mkdir(parents=True, exist_ok=True)
-        self.url = storage or f"sqlite:///{folder.resolve() / 'ledger.db'}"
-        self.shown = shown(self.url)
-        self.storage = open_storage(self.url)
-        self.study = self._patiently(lambda: open_study(self.storage, self.url, study, metric))
+        file = URL.create("sqlite", database=str(folder.resolve() / "ledger.db"))
+        self.url = storage or file.render_as_string()
+        self.shown, self.locks = shown(self.url), folder / "locks"
+        if (parsed := parse(self.url)).get_backend_name() == "sqlite":  # it may be others' too
+            self.locks = Path(parsed.database or "").parent / "locks"
+        self.storage = open_storage(self.url, make=make)
+        if make:
+            self.locks.mkdir(parents=True, exist_ok=True)
+        self.study = self._patiently(
+            lambda: open_study(self.storage, self.url, study, metric, make=make)
+        )
         self._settings: dict[str, dict[str, Any]] = {}  # by arm, what sets it apart
         self._past: set[int] = set()  # trials that had ended before this command
         self._todo: set[str] = set()  # hashes of the cells that this command is to run
@@ -93,20 +110,17 @@ class Ledger:
 
         self._patiently(described)
 
-    def enqueue(
-        self, cells: Sequence["Cell"], done: Container[str], *, retry: Retry = "failed"
-    ) -> list["Cell"]:
+    def enqueue(self, cells: Sequence["Cell"], *, retry: Retry = "failed") -> list["Cell"]:
         """Make a waiting trial of every cell that is to be run, and return those that are.
 
-        Complete is what the ledger says is complete and whose hash is in `done`, those whose
-        results are here, or that another machine has. A trial left running by a worker that died
-        is closed first.
+        Complete is what the ledger says is complete and whose results are here, or on another
+        machine. A trial left running by a worker that died is closed first.
 
         Args:
             cells: candidates.
-            done: hashes of the cells whose results are in this folder.
             retry: which cells that did not succeed: "failed" those with fewer than STRIKES
-                strikes, "all" every one, "none" only what was never tried.
+                strikes, "all" every one and those whose results are on another machine, "none"
+                only what was never tried.
         """
         for cell in cells:
             _check_inside(self.folder / "runs", cell.folder)
@@ -114,7 +128,8 @@ class Ledger:
 
         def wanted(cell: "Cell", past: Sequence[FrozenTrial]) -> bool:
             if past and past[-1].state == TrialState.COMPLETE:
-                return cell.hash not in done and not self._elsewhere(cell, past[-1])
+                there = retry != "all" and self._elsewhere(cell, past[-1])
+                return not self._here(cell) and not there
             return to_run(past, retry)
 
         todo = self._enqueue(cells, wanted)
@@ -122,11 +137,19 @@ class Ledger:
         return todo
 
     def revive(self, cells: Sequence["Cell"]) -> None:
-        """Give the cells of workers that died under this command another trial."""
+        """Give the cells of workers that died under this command another trial.
+
+        Those that another machine gave back too; what was stopped on this one, a person stopped.
+        """
 
         def died(_cell: "Cell", past: Sequence[FrozenTrial]) -> bool:
             new = [trial for trial in past if trial._trial_id not in self._past]
-            return bool(new) and new[-1].user_attrs.get(ENDED) == DIED and strikes(new) < STRIKES
+            if not new:
+                return False
+            ended = new[-1].user_attrs.get(ENDED)
+            there = new[-1].user_attrs.get(RUN, {}).get("machine", machine()) != machine()
+            again = ended == DIED or (ended == INTERRUPTED and there)
+            return again and strikes(new) < STRIKES
 
         self._patiently(lambda: close_orphans(self.study, self.storage))
         known = self._attempts(cells)
@@ -141,14 +164,14 @@ class Ledger:
             cell = by_hash.get(trial.user_attrs["hash"])
             if cell is None:
                 continue
-            path = lock_path(self.folder, cell.hash)
+            path = lock_path(self.locks, f"{self.study._study_id}-{cell.hash}")
             lock = FileLock(path)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
                 continue
             try:
-                claim = Claim(self.storage, self.url, trial._trial_id, path, cell)
+                claim = Claim(self.storage, self.url, trial._trial_id, path, self.folder, cell)
                 if take(claim):
                     with claim:
                         yield claim
@@ -156,6 +179,10 @@ class Ledger:
             finally:
                 lock.release()
         yield None
+
+    def show(self, claim: Claim, image: Path) -> None:
+        """Show an image at a claimed trial."""
+        self._patiently(lambda: attach(self.storage, claim.trial_id, image, self.folder))
 
     def complete(self, claim: Claim, value: float) -> None:
         """Close a claimed cell with its primary metric.
@@ -179,9 +206,12 @@ class Ledger:
         for cell in cells:
             attempts = known[cell.hash]
             state = state_of(cell.arm, cell.seed, cell.hash, attempts)
-            if state.state == "complete" and self._elsewhere(cell, attempts[-1]):
-                reason = f"complete at {state.where}; its files are not here"
-                state = replace(state, state="elsewhere", reason=reason)
+            if state.state == "complete" and not self._here(cell):
+                if self._elsewhere(cell, attempts[-1]):
+                    reason = f"complete at {state.where}; its files are not here"
+                    state = replace(state, state="elsewhere", reason=reason)
+                else:
+                    state = replace(state, state="missing", reason="its results are gone")
             found[cell.hash] = state
         return found
 
@@ -247,16 +277,18 @@ class Ledger:
             },
         )
 
-    def _elsewhere(self, cell: "Cell", trial: FrozenTrial) -> bool:
-        """Whether the results of a complete trial are in another folder, and not here."""
-        from experiments.results import FINISHED  # torch: no worker needs it
+    def _here(self, cell: "Cell") -> bool:
+        """Whether the results of a cell are in this folder."""
+        return _results(self.folder, cell).exists()
 
-        run, file = trial.user_attrs.get(RUN), Path("runs") / cell.folder / FINISHED
-        if run is None or (self.folder / file).exists():
+    def _elsewhere(self, cell: "Cell", trial: FrozenTrial) -> bool:
+        """Whether the results of a complete trial, which are not here, are in another folder."""
+        run = trial.user_attrs.get(RUN)
+        if run is None:
             return False
         there = Path(run["folder"])
         if run["host"] == host():
-            return there != self.folder.resolve() and (there / file).exists()
+            return there != self.folder.resolve() and _results(there, cell).exists()
         return True
 
     def _attempts(self, cells: Sequence["Cell"]) -> dict[str, list[FrozenTrial]]:
@@ -272,6 +304,13 @@ class Ledger:
 
     def _patiently(self, call: Callable[[], T]) -> T:
         return patiently(call, self.url, tell=self.tell)
+
+
+def _results(folder: Path, cell: "Cell") -> Path:
+    """The file that a finished run of the cell leaves last."""
+    from experiments.results import FINISHED  # torch: no worker needs it
+
+    return folder / "runs" / cell.folder / FINISHED
 
 
 def _check_inside(runs: Path, name: str) -> None:

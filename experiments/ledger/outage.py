@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import sqlalchemy
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from tqdm import tqdm
 
 from experiments.errors import UserError
@@ -44,14 +44,14 @@ def shown(url: str) -> str:
     plain = URL.create(
         parsed.drivername, parsed.username, None, parsed.host, parsed.port, parsed.database
     )
-    kept = {k: v for k, v in parsed.query.items() if k not in SECRETS}
+    kept = {k: v for k, v in parsed.query.items() if k.lower() not in SECRETS}
     return plain.set(query=kept).render_as_string()
 
 
 def has_password(url: str) -> bool:
     """Whether the URL holds a password."""
     parsed = parse(url)
-    return bool(parsed.password) or any(key in parsed.query for key in SECRETS)
+    return bool(parsed.password) or any(key.lower() in SECRETS for key in parsed.query)
 
 
 def patiently(call: Callable[[], T], url: str, *, tell: bool = True) -> T:
@@ -97,8 +97,14 @@ def is_away(error: Exception) -> bool:
     return trouble is not None and _passes(trouble)
 
 
+def came_back() -> None:
+    """From now on this process uses a storage, which may have been away until now."""
+    global _last_away
+    _last_away = time.monotonic()
+
+
 def steady() -> bool:
-    """Whether the storage was not away in the last GRACE seconds, as far as this process saw.
+    """Whether this process saw the storage for GRACE seconds, in which it was not away.
 
     When it comes back, every heartbeat is old: no worker may be taken for dead by it yet.
     """
@@ -109,8 +115,13 @@ def parse(url: str) -> URL:
     """The URL in its parts.
 
     Raises:
-        StorageError: it is none.
+        StorageError: it is none, or one whose password cannot be told from its host.
     """
+    if url.count("@") > 1 and not url.startswith("sqlite"):
+        raise StorageError(
+            "--storage holds more than one @; put the password into ~/.pgpass "
+            "(host:port:database:user:password, mode 600), or write %40 for an @ inside it"
+        )
     try:
         return make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError):  # its text may hold the password
@@ -129,9 +140,16 @@ def _trouble(error: BaseException | None) -> BaseException | None:
         if isinstance(error, DBAPIError):
             theirs = getattr(error.orig, "sqlstate", None) == FORBIDDEN
             damaged = type(error.orig) is sqlite3.DatabaseError
-            return error.orig if theirs or damaged else None
+            return error.orig if theirs or damaged or _mistaken(error) else None
         error = error.__cause__
     return None
+
+
+def _mistaken(error: DBAPIError) -> bool:
+    """Whether the driver refused the URL itself, such as an option that there is not."""
+    asked = getattr(error.orig, "sqlstate", None) is not None  # the server answered
+    ours = isinstance(error.orig, sqlite3.Error)
+    return isinstance(error, ProgrammingError) and not asked and not ours
 
 
 def _passes(trouble: BaseException) -> bool:
@@ -141,15 +159,20 @@ def _passes(trouble: BaseException) -> bool:
     state = getattr(trouble, "sqlstate", None)
     if state is not None:
         return str(state).startswith(PASSING)
+    if type(trouble).__name__ == "ProgrammingError":  # the driver's: see _mistaken
+        return False
     return not any(words in str(trouble) for words in REFUSED)
 
 
 def _words(trouble: BaseException, url: str) -> str:
     """The driver's words on one line, without passwords."""
     text, parsed = " ".join(str(trouble).split()), parse(url)
-    for secret in (parsed.password, *(parsed.query.get(key) for key in SECRETS)):
-        if isinstance(secret, str) and secret:
-            text = text.replace(secret, "***")
+    secrets = [parsed.password or ""]
+    for key, value in parsed.query.items():
+        if key.lower() in SECRETS:
+            secrets += [value] if isinstance(value, str) else value
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
     return text
 
 

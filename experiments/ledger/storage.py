@@ -5,6 +5,7 @@ import weakref
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -13,7 +14,7 @@ from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 
-from experiments.ledger.outage import GRACE, parse
+from experiments.ledger.outage import GRACE, came_back, parse
 from experiments.ledger.outage import StorageError as StorageError
 from experiments.ledger.outage import patiently as patiently
 from experiments.ledger.outage import shown as shown
@@ -22,14 +23,30 @@ BEAT = 5  # seconds between two heartbeats: nothing to a database, even from a h
 BUSY = 15  # seconds SQLite itself waits for another's lock before it says so
 
 
-def open_storage(url: str) -> RDBStorage:
+CONNECT = {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
+# The server's side of the same: it drops the lock of a machine that lost power within a minute.
+KEEPALIVE = "SELECT set_config('tcp_keepalives_{}', '{}', false)"
+KEEPALIVES = (("idle", 30), ("interval", 10), ("count", 3))
+
+
+def open_storage(url: str, *, make: bool = True) -> RDBStorage:
     """The storage at a SQLAlchemy URL of SQLite or PostgreSQL, its tables made where missing.
+
+    Args:
+        url: where it is.
+        make: False for a look that makes nothing, not even a lock.
 
     Raises:
         StorageError: another kind of database, no driver for it, or a server that refuses.
+        KeyError: no storage is there, and none is to be made.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings quote the driver
     kind = parse(url).get_backend_name()
+    if kind == "sqlite" and _in_memory(url):
+        raise StorageError(
+            f"--storage {shown(url)}: every worker would have a database of its own in its "
+            "memory; expected sqlite:///FILE"
+        )
     if kind not in ("sqlite", "postgresql") or not parse(url).database:
         raise StorageError(
             f"--storage {shown(url)}: a {kind} database, expected "
@@ -37,11 +54,19 @@ def open_storage(url: str) -> RDBStorage:
         )
 
     def opened() -> RDBStorage:
+        if not make:
+            if not _is_there(url):
+                raise KeyError(shown(url))
+            return _storage(
+                url, {"connect_args": {"timeout": BUSY} if kind == "sqlite" else CONNECT}
+            )
         with exclusive(url):  # several workers may make the tables at once
             return _sqlite(url) if kind == "sqlite" else _postgresql(url)
 
     try:
-        return patiently(opened, url)
+        storage = patiently(opened, url)
+        came_back()
+        return storage
     except ImportError as error:
         raise StorageError(
             f'--storage {shown(url)} needs a driver: pip install -e ".[postgresql]" and a URL '
@@ -49,11 +74,31 @@ def open_storage(url: str) -> RDBStorage:
         ) from error
 
 
+def _in_memory(url: str) -> bool:
+    name = parse(url).database or ""
+    return name in ("", ":memory:", "file:") or "mode=memory" in url or ":memory:" in name
+
+
+def _is_there(url: str) -> bool:
+    """Whether Optuna's tables are there."""
+    parsed = parse(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        return False
+    engine = sqlalchemy.create_engine(parsed, poolclass=sqlalchemy.NullPool)
+    return sqlalchemy.inspect(engine).has_table("alembic_version")
+
+
 def open_study(
-    storage: RDBStorage, url: str, name: str, metric: str | None = None
+    storage: RDBStorage, url: str, name: str, metric: str | None = None, *, make: bool = True
 ) -> optuna.Study:
-    """The study of that name, made where there is none: better is what is better in `metric`."""
+    """The study of that name, made where there is none: better is what is better in `metric`.
+
+    Raises:
+        KeyError: there is none, and none is to be made.
+    """
     sampler = optuna.samplers.RandomSampler()  # a ledger samples nothing
+    if not make:
+        return optuna.load_study(study_name=name, storage=storage, sampler=sampler)
     with exclusive(url):
         with suppress(KeyError):
             return optuna.load_study(study_name=name, storage=storage, sampler=sampler)
@@ -85,10 +130,15 @@ def exclusive(url: str) -> Iterator[None]:
             yield
         return
     engine = sqlalchemy.create_engine(
-        parsed, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT"
+        parsed,
+        poolclass=sqlalchemy.NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args=CONNECT,
     )
     key = zlib.crc32(b"seglossary")
     with engine.connect() as connection:
+        for name, value in KEEPALIVES:
+            connection.execute(sqlalchemy.text(KEEPALIVE.format(name, value)))
         connection.execute(sqlalchemy.text(f"SELECT pg_advisory_lock({key})"))
         yield
 
@@ -116,11 +166,10 @@ def _sqlite(url: str) -> RDBStorage:
 
 
 def _postgresql(url: str) -> RDBStorage:
-    connect = {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
     # A worker has two threads: the one that runs and the one that beats.
     return _storage(
         url,
-        {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2, "connect_args": connect},
+        {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2, "connect_args": CONNECT},
     )
 
 

@@ -14,7 +14,7 @@ from experiments.files import whole
 from experiments.ledger.attempts import OPEN
 from experiments.ledger.claim import DIED, ENDED, ERROR, INTERRUPTED
 from experiments.search.run import Plan
-from experiments.search.study import Settings
+from experiments.search.study import SETTING, Settings
 
 TOP = 5
 ENOUGH = 10  # complete settings without which importances are noise
@@ -47,7 +47,9 @@ def listing(settings: Settings) -> str:
         lines.append(f"{number:>4}  {state(trial):<9} {value:>8}  {told}  {reason}".rstrip())
     lines.append(f"{settings.tried()} of {plan.budget} settings tried in {plan.folder}")
     if stale := settings.superseded_settings():
-        lines.append(f"{stale} complete settings belong to earlier data, code or scale; kept")
+        lines.append(
+            f"{stale} complete settings belong to earlier data, code, scale or definition; kept"
+        )
     return "\n".join(lines)
 
 
@@ -79,15 +81,18 @@ def summary(settings: Settings) -> dict[str, Any]:
 
 
 def _spent(settings: Settings) -> dict[str, float]:
-    """Runs begun in this folder, and hours of all attempts but those whose worker died."""
+    """Of these settings: runs begun in this folder, hours of all attempts whose worker lived."""
+    plan = settings.plan
     attempts = [t for trials in settings.attempts().values() for t in trials]
     lasted = [
         t.duration.total_seconds()
         for t in attempts
         if t.duration is not None and t.user_attrs.get(ENDED) != DIED
     ]
-    runs = sum(1 for _ in (settings.folder / "runs").glob("*/config.json"))
-    return {"runs": runs, "hours": round(sum(lasted) / 3600, 3)}
+    drawn = [trial.params for trial in settings.latest().values() if SETTING in trial.user_attrs]
+    runs = [cell for knobs in drawn for cell in plan.cells(plan.search.suggest(FixedTrial(knobs)))]
+    begun = [c for c in runs if (settings.folder / "runs" / c.folder / "config.json").exists()]
+    return {"runs": len(begun), "hours": round(sum(lasted) / 3600, 3)}
 
 
 def _setting(plan: Plan, number: int, trial: FrozenTrial) -> dict[str, Any]:
@@ -163,12 +168,17 @@ def _told(knobs: Mapping[str, Any], between: str, after: str) -> str:
     return after.join(f"{key}{between}{value}" for key, value in shown.items())
 
 
-def write(settings: Settings) -> str:
-    """Write search.json and search.md; returns the latter's text."""
+def write_summary(settings: Settings) -> dict[str, Any]:
+    """Write search.json; returns what it holds."""
     found = summary(settings)
-    text = markdown(found)
     with whole(settings.folder / "search.json") as draft:
         draft.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def write(settings: Settings) -> str:
+    """Write search.json and search.md; returns the latter's text."""
+    text = markdown(write_summary(settings))
     with whole(settings.folder / "search.md") as draft:
         draft.write_text(text, encoding="utf-8")
     return text

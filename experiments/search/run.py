@@ -5,8 +5,12 @@ grid's, so a search only proposes arms: what they are worth, a grid decides.
 """
 
 import argparse
+import hashlib
 import importlib
+import inspect
+import json
 import pkgutil
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +21,7 @@ import optuna
 from experiments import distributed, searches
 from experiments import grid as grids
 from experiments.cli.job import prepare
-from experiments.config import PROJECT, Runtime, run_hash
+from experiments.config import PROJECT, Runtime, run_hash, statements
 from experiments.errors import UserError, unknown
 from experiments.grid import Arm, Cell, Grid, Preset
 from experiments.metrics import LOWER_IS_BETTER
@@ -44,6 +48,17 @@ class Search:
     trials: Mapping[str, int]
     first: tuple[Mapping[str, Any], ...] = ()
     seeds: int = 2
+
+    def definition(self, *more: str) -> str:
+        """Digest of `more` and of what makes a setting from its number: `suggest` and its module.
+
+        All of the module counts, as `suggest` may call any of it, but for its SEARCH, of which
+        question and budget make no setting another one.
+        """
+        code = statements(Path(inspect.getfile(self.suggest))).splitlines()
+        code = [line for line in code if not line.startswith("SEARCH = ")]
+        drawn = [self.seeds, *map(dict, self.first), self.suggest.__qualname__, code]
+        return hashlib.sha256(json.dumps([*more, *drawn]).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -93,13 +108,14 @@ class Plan:
     def slots(self) -> list[Cell]:
         """The settings to try as cells of a ledger: the first so many are known by number alone.
 
-        Other data, code or scale make other slots, so that values are never mixed.
+        Other data, code, scale or definition make other slots, so that values are never mixed.
         """
         cell = self.cells(self.grid.arms[self.grid.baseline])[0]
         train = replace(cell.config.train, steps=cell.config.train.steps * self.search.seeds)
         config = replace(cell.config, train=train)  # of all seeds, for the bar
+        key = self.search.definition(cell.hash)
         return [
-            Cell(self.search.name, slot, config, f"{cell.hash}-{slot}", self.data_digest)
+            Cell(self.search.name, slot, config, f"{key}-{slot}", self.data_digest)
             for slot in range(self.budget)
         ]
 
@@ -140,8 +156,7 @@ def plan(options: argparse.Namespace) -> Plan:
             raise UserError(f"--set {text}: a search draws its losses, and its seeds are its own")
     job = prepare(argparse.Namespace(**{**vars(options), "grid": search.grid}))
     folder = options.out or PROJECT / "results" / "search" / search.name / job.preset_name
-    if (folder / "grid.json").exists():
-        raise UserError(f"{folder} is a grid's; a search writes into a folder of its own")
+    _check_folder(folder, search.name, job.preset_name)
     return Plan(
         search=search,
         grid=job.grid,
@@ -155,47 +170,72 @@ def plan(options: argparse.Namespace) -> Plan:
     )
 
 
+def _check_folder(folder: Path, search: str, preset: str) -> None:
+    if (folder / "grid.json").exists():
+        raise UserError(f"{folder} is a grid's; a search writes into a folder of its own")
+    if (folder / "search.json").is_file():
+        there = json.loads((folder / "search.json").read_text(encoding="utf-8"))
+        if (there["search"], there["preset"]) != (search, preset):
+            raise UserError(
+                f"{folder} holds search {there['search']}/{there['preset']}, and this is "
+                f"{search}/{preset}; choose another --out"
+            )
+
+
 def run(options: argparse.Namespace) -> int:
     """Try settings until the budget is spent; the same command goes on where it stopped.
 
     Returns:
-        0 only if every setting was tried; 1 if one failed; 128 + the signal that stopped it.
+        0 only if every setting was tried; 1 if one failed; 2 if nothing can be stored; 128 + the
+        signal that stopped it.
 
     Raises:
         UserError: a mistake in the options; storage or disk are at fault.
     """
-    from experiments.search.report import listing
     from experiments.search.study import Settings
+    from experiments.workers.worker import told_where
 
     chosen = plan(options)
-    if options.list and chosen.storage is None and not (chosen.folder / "ledger.db").exists():
-        print(f"0 of {chosen.budget} settings tried in {chosen.folder}")
+    if options.list:
+        print(_listed(chosen))
         return 0
     try:
         (chosen.folder / "runs").mkdir(parents=True, exist_ok=True)
         settings = Settings(chosen)
     except OSError as error:
         raise UserError(f"cannot write to {chosen.folder}: {error}") from error
-    if options.list:
-        print(listing(settings))
-        return 0
-    return _start(settings, options) or _conclude(settings)
+    if (begun := settings.plan.budget) > chosen.budget:
+        print(f"{begun} settings were begun here before: they are the budget, not {chosen.budget}")
+    with told_where(chosen.folder):
+        return _start(settings, options) or _conclude(settings)
+
+
+def _listed(plan: Plan) -> str:
+    """The settings and their states; nothing is written."""
+    from experiments.search.report import listing
+    from experiments.search.study import Settings
+
+    try:
+        settings = Settings(plan, make=False)
+    except KeyError:  # nothing is there yet
+        return f"0 of {plan.budget} settings tried in {plan.folder}"
+    return listing(settings)
 
 
 def _start(settings: "Settings", options: argparse.Namespace) -> int:
-    """Try what is left of the budget by processes of this machine; 0, or 128 + the signal."""
+    """Try what is left of the budget by processes of this machine; its exit code."""
     from experiments.search import worker as search_worker
+    from experiments.search.report import write_summary
     from experiments.workers import supervise, worker
 
     plan, todo = settings.plan, settings.begin(options.retry)
+    write_summary(settings)  # from here on the folder is this search's
     most = worker.at_once(plan.preset.train.threads, plan.runtime.device)
     count = min(options.workers or most, len(todo))
-    print(
-        f"{plan.study}: {plan.budget} settings, {settings.tried()} tried; "
-        f"trying {len(todo)} with {count} workers"
-    )
+    what = f"trying {len(todo)} with {count} workers" if todo else "nothing to try"
+    print(f"{plan.study}: {plan.budget} settings, {settings.tried()} tried; {what}")
     if stale := settings.superseded_settings():
-        print(f"{stale} complete settings belong to earlier data, code or scale; kept")
+        print(f"{stale} complete settings belong to earlier data, code, scale or definition; kept")
     if not todo:
         return 0
     return supervise.run_workers(
@@ -213,9 +253,10 @@ def _conclude(settings: "Settings") -> int:
     from experiments.search.report import write
 
     folder, left = settings.folder, settings.plan.budget - settings.tried()
+    artifacts = shlex.quote(str(folder / FOLDER))
     print(write(settings))
     print(f"written to {folder}: search.md, search.json")
-    print(f"dashboard: optuna-dashboard {settings.shown} --artifact-dir {folder / FOLDER}")
+    print(f"dashboard: optuna-dashboard {shlex.quote(settings.shown)} --artifact-dir {artifacts}")
     if left:
         print(f"{left} of {settings.plan.budget} settings are not tried; the same command goes on")
     return int(left > 0)

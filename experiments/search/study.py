@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from experiments.artifacts import attach
 from experiments.errors import UserError
 from experiments.grid import Cell
 from experiments.ledger.attempts import Retry
@@ -28,12 +26,19 @@ class Settings(Ledger):
     An attempt at a setting has the knobs and the curve of the attempt before it, so a setting
     whose worker died or was stopped goes on where it was. A worker gets the slots of the process
     that made them: read anew, they would be others if the code was changed since.
+
+    The budget is never less than what was begun: of fewer settings the best would look better
+    than it is.
     """
 
-    def __init__(self, plan: Plan, slots: Sequence[Cell] = ()) -> None:
-        super().__init__(plan.folder, plan.study, plan.storage, plan.select)
+    def __init__(self, plan: Plan, slots: Sequence[Cell] = (), *, make: bool = True) -> None:
+        super().__init__(plan.folder, plan.study, plan.storage, plan.select, make=make)
         self.plan = plan
         self.slots = slots or plan.slots()
+        self._changed: dict[int, bool] = {}  # by trial: whether its knobs make another setting
+        if not slots and (begun := self._begun()) > plan.budget:
+            self.plan = replace(plan, budget=begun)
+            self.slots = self.plan.slots()
 
     def attempts(self) -> dict[int, list[FrozenTrial]]:
         """The attempts at each setting that has any, by the setting's number."""
@@ -51,13 +56,12 @@ class Settings(Ledger):
     def begin(self, retry: Retry) -> list[Cell]:
         """Make waiting trials of the settings that are to be tried, and return those."""
         self.describe([], search=self.plan.search.name, question=self.plan.search.question)
-        return self.enqueue(self.slots, {cell.hash for cell in self.slots}, retry=retry)
+        return self.enqueue(self.slots, retry=retry)
 
     def superseded_settings(self) -> int:
-        """How many settings were complete by other data, code or scale; they are left alone."""
-        mine = self.slots[0].hash.removesuffix("0")
-        complete = self._trials(TrialState.COMPLETE)
-        return sum(not trial.user_attrs["hash"].startswith(mine) for trial in complete)
+        """Complete settings of other data, code, scale or definition; they are left alone."""
+        complete = super()._trials(TrialState.COMPLETE)
+        return sum(not self._mine(trial) or self._stale(trial) for trial in complete)
 
     def settle(self, claim: Claim) -> FrozenTrial:
         """Draw the knobs of a claimed trial that has none yet, and return it.
@@ -99,10 +103,6 @@ class Settings(Ledger):
         """The settings that were tried to their end."""
         return [t for t in self.latest().values() if t.state == TrialState.COMPLETE]
 
-    def show(self, claim: Claim, image: Path) -> None:
-        """Show an image at a claimed trial."""
-        self._patiently(lambda: attach(self.storage, claim.trial_id, image, self.folder))
-
     def end(self, claim: Claim, state: TrialState, value: float, seeds: Sequence[float]) -> None:
         """Close a claimed setting, complete or given up, with the values of its finished seeds.
 
@@ -122,6 +122,10 @@ class Settings(Ledger):
             failures=tuple(_setting(line) for line in found.failures),
         )
 
+    def _here(self, cell: Cell) -> bool:  # noqa: ARG002
+        """A setting's result is its value, which the ledger has."""
+        return True
+
     def _enqueue(self, cells: Sequence[Cell], wanted: Wanted) -> list[Cell]:
         def unless_given_up(cell: Cell, past: Sequence[FrozenTrial]) -> bool:
             given_up = bool(past) and past[-1].state == TrialState.PRUNED
@@ -130,8 +134,25 @@ class Settings(Ledger):
         return super()._enqueue(cells, unless_given_up)
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """In the settings' order, which is that in which they are claimed and drawn."""
-        return sorted(super()._trials(*states), key=lambda trial: int(trial.user_attrs["seed"]))
+        """In the settings' order, in which they are claimed and drawn; none that is stale."""
+        trials = [trial for trial in super()._trials(*states) if not self._stale(trial)]
+        return sorted(trials, key=lambda trial: int(trial.user_attrs["seed"]))
+
+    def _begun(self) -> int:
+        begun = [t for t in self._trials() if self._mine(t) and t.state != TrialState.WAITING]
+        return max((int(t.user_attrs["seed"]) + 1 for t in begun), default=0)
+
+    def _mine(self, trial: FrozenTrial) -> bool:
+        return bool(trial.user_attrs["hash"].startswith(self.slots[0].hash.removesuffix("0")))
+
+    def _stale(self, trial: FrozenTrial) -> bool:
+        """Whether a trial of these slots has knobs that make another setting than they did."""
+        key, number = trial.user_attrs.get(SETTING), trial._trial_id
+        if key is None or trial.state == TrialState.RUNNING or not self._mine(trial):
+            return False  # of one that runs, this may have come before its last knob
+        if number not in self._changed:
+            self._changed[number] = setting(self.plan, trial.params) != key
+        return self._changed[number]
 
     def _trial(self, cell: Cell) -> FrozenTrial:
         """A waiting trial; with the attempt before it, with all that one had."""

@@ -18,7 +18,7 @@ from experiments.search.study import Settings
 from experiments.watch import LostClaim
 from experiments.workers import signals
 from experiments.workers.supervise import HALT
-from experiments.workers.worker import _close, deal_gpu
+from experiments.workers.worker import close, deal_gpu
 
 
 def work(plan: Plan, slots: Sequence[Cell], parent: int, index: int) -> None:
@@ -69,4 +69,4 @@ def attempt(settings: Settings, claim: Claim) -> None:
         raise
     except Exception as error:
         with suppress(LostClaim):
-            _close(settings, claim, settings.folder / "runs" / claim.cell.folder, error)
+            close(settings, claim, settings.folder / "runs" / claim.cell.folder, error)

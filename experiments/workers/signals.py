@@ -13,18 +13,18 @@ _asked: int | None = None  # the signal that asked this process to stop
 _parent: int | None = None  # the process without which this one is to stop
 
 
-def obey(parent: int | None = None, *, also: tuple[int, ...] = ()) -> None:
+def obey(parent: int | None = None, *, to: tuple[int, ...] = (signal.SIGTERM,)) -> None:
     """Make this process, a worker, note a stop request for its run to find between two steps.
 
     Args:
         parent: the process that started it, without which it stops as well. A terminal's Ctrl-C
             goes to both; the parent alone answers it, by SIGTERM.
-        also: signals that mean the same as SIGTERM.
+        to: the signals that ask to stop, besides Ctrl-C; others are left to their handlers.
     """
     global _asked, _parent
     _asked, _parent = None, parent
     signal.signal(signal.SIGINT, signal.SIG_IGN if parent else _note)
-    for number in (int(signal.SIGTERM), *also):
+    for number in to:
         signal.signal(number, _note)
 
 
@@ -86,4 +86,5 @@ def _note(number: int, _frame: FrameType | None) -> None:
     global _asked
     if _asked is not None and number == signal.SIGINT:
         os._exit(128 + number)  # a second Ctrl-C; clusters repeat the others
-    _asked = number
+    if _asked is None:
+        _asked = number

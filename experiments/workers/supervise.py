@@ -42,7 +42,7 @@ def run_workers(
         pulse: how things stand; asked about once a second, and returns the work of the dead.
 
     Returns:
-        0; 1 if a worker left with HALT; or 128 + the number of the signal that stopped it.
+        0; 2 if a worker left with HALT; or 128 + the number of the signal that stopped it.
 
     Raises:
         UserError: workers end at once, again and again.
@@ -57,8 +57,8 @@ def run_workers(
                 if stop.signal is None:
                     if crew.bury(now):
                         crew.dismiss()
-                        return 1
-                    crew.hire(now)
+                        return 2
+                    crew.hire(now, stop)
                 if not crew.alive() and (stop.signal or not (now.waiting or now.running)):
                     break
                 crew.wait(max(1.0, (time.monotonic() - began) / SHARE))
@@ -83,47 +83,57 @@ class Crew:
         self.context = multiprocessing.get_context("spawn")
         self.stillborn = 0
         self.begun = 0
+        self.at_hire = [0] * count  # `begun` when the slot's process was started
 
     def alive(self) -> list[BaseProcess]:
         """The processes that run."""
         return [p for p in self.slots if p is not None and p.is_alive()]
 
-    def hire(self, now: Pulse) -> None:
-        """Start a process for all work that waits and that no idle process is about to take."""
+    def hire(self, now: Pulse, stop: Stop) -> None:
+        """Start a process for all work that waits and that no idle process is about to take.
+
+        A stop request that comes meanwhile is passed on to the one that was being started.
+        """
         busy = {run.pid for run in now.running}
         idle = sum(process.pid not in busy for process in self.alive())
         for slot, process in enumerate(self.slots):
+            if stop.signal is not None:
+                break
             if process is None and idle < now.waiting:
                 process = self.context.Process(
                     target=self.target, args=(*self.arguments, os.getpid(), slot)
                 )
                 with no_interrupt():
                     process.start()
-                self.slots[slot] = process
+                self.slots[slot], self.at_hire[slot] = process, now.begun
                 idle += 1
+        if stop.signal is not None:
+            self.tell_to_stop()
 
     def bury(self, now: Pulse) -> bool:
         """Empty the slots of processes that ended; whether one of them left with HALT.
 
         Raises:
-            UserError: STILLBORN in a row ended by an error before any claim.
+            UserError: STILLBORN in a row ended before any claim, though work waits.
         """
         if now.begun > self.begun:
             self.begun, self.stillborn = now.begun, 0
         ended = [k for k, p in enumerate(self.slots) if p is not None and not p.is_alive()]
-        codes = []
+        codes, idlers = [], 0
         for slot in ended:
             process, self.slots[slot] = self.slots[slot], None
-            codes.append(process.exitcode if process is not None else None)
+            code = process.exitcode if process is not None else None
+            codes.append(code)
+            idlers += code == 0 and now.waiting > 0 and self.at_hire[slot] == now.begun
         died = [code for code in codes if code and code != HALT]
         for code in died:
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             tqdm.write(f"a worker died ({how}); its run goes on from its checkpoint", sys.stderr)
-        self.stillborn += len(died)
+        self.stillborn += len(died) + idlers
         if self.stillborn >= STILLBORN:
             raise UserError(
-                f"{STILLBORN} workers in a row ended with an error before they took up anything; "
-                "their errors are above"
+                f"{STILLBORN} workers in a row ended before they took up anything; their errors, "
+                "if they told any, are above"
             )
         return HALT in codes
 
@@ -137,7 +147,11 @@ class Crew:
 
     def dismiss(self) -> None:
         """Let runs save their checkpoint and leave."""
-        for process in self.alive():
-            process.terminate()
+        self.tell_to_stop()
         for process in self.alive():
             process.join()
+
+    def tell_to_stop(self) -> None:
+        """Ask every process to stop; one that was asked already does not mind."""
+        for process in self.alive():
+            process.terminate()

@@ -4,14 +4,13 @@ import errno
 import math
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from traceback import format_exception
 
 from tqdm import tqdm
 
-from experiments.artifacts import attach
 from experiments.config import Runtime
 from experiments.errors import UserError
 from experiments.files import whole
@@ -24,6 +23,7 @@ from experiments.workers import signals
 from experiments.workers.supervise import HALT
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM)
+MEND = "make room, and the same command goes on"
 # torch and safetensors raise errors of their own, which tell the system's in words.
 DISK_WORDS = (
     "PytorchStreamWriter",
@@ -99,23 +99,28 @@ def attempt(ledger: Ledger, claim: Claim, runtime: Runtime) -> Exception | None:
         raise
     except Exception as error:
         with suppress(LostClaim):  # then another worker has it, and all there is to tell
-            _close(ledger, claim, run, error)
+            close(ledger, claim, run, error)
         return error
     return None
 
 
-def _close(ledger: Ledger, claim: Claim, run: Path, error: Exception) -> None:
-    """Close the claim of a run that `error` ended."""
+def close(ledger: Ledger, claim: Claim, run: Path, error: Exception) -> None:
+    """Close the claim of a run that `error` ended.
+
+    Raises:
+        LostClaim: it was given to another worker.
+        UserError: the disk is at fault; the cell is given back.
+    """
     if isinstance(error, LostClaim):
         return
     if isinstance(error, Stopped):
         ledger.give_back(claim, f"stopped at step {claim.step}")
     elif isinstance(error, UserError):
-        ledger.fail(claim, str(error))
+        ledger.fail(claim, " ".join(str(error).split()))
     elif disk_at_fault(error, ledger.folder):
         message = f"cannot write to {ledger.folder}: {_words(error)}; {room(ledger.folder)}"
         ledger.give_back(claim, message)
-        raise UserError(f"{message}; make room, and the same command goes on") from error
+        raise UserError(f"{message}; {MEND}") from error
     else:
         run.mkdir(parents=True, exist_ok=True)
         with whole(run / "error.txt") as draft:
@@ -128,8 +133,26 @@ def _run(ledger: Ledger, claim: Claim, run: Path, runtime: Runtime) -> float:
     value = train(cell.config, run, claim, identity=cell.identity(), runtime=runtime)
     if math.isnan(value):
         raise UserError(f"{cell.config.select} of the test split is NaN")
-    attach(ledger.storage, claim.trial_id, run / "preview.png", ledger.folder)
+    (run / "error.txt").unlink(missing_ok=True)  # of an earlier attempt
+    ledger.show(claim, run / "preview.png")
     return value
+
+
+@contextmanager
+def told_where(folder: Path) -> Iterator[None]:
+    """A disk that takes nothing is told as what it is, with the folder that is on it.
+
+    Raises:
+        UserError: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not disk_at_fault(error, folder):
+            raise
+        raise UserError(
+            f"cannot write to {folder}: {_words(error)}; {room(folder)}; {MEND}"
+        ) from error
 
 
 def disk_at_fault(error: BaseException | None, folder: Path) -> bool:
@@ -177,8 +200,16 @@ def at_once(threads: int, device: str) -> int:
     import torch
 
     gpus = torch.cuda.device_count() if device != "cpu" else 0
-    return gpus or max(1, (os.cpu_count() or 1) // threads)
+    return gpus or max(1, cores() // threads)
+
+
+def cores() -> int:
+    """How many cores this process may use: fewer than the machine's in a container or a job."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    """An error on one line; error.txt has all of it."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

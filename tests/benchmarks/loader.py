@@ -15,6 +15,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -32,15 +33,18 @@ OFFICIAL = ("flip", "enhance", "rotate", "pepper")
 METHOD = """\
 - Loader: batches of {batch} through `batches`, images and masks, to float32 tensors in [0, 1];
   nothing else runs. From the arrival of a batch after the workers' start to that of the last,
-  {steps} batches; the median of {repeats} rounds, minimum and maximum beside it.
+  {steps} batches (a third of them at 1024 px); the median of {repeats} rounds, with minimum and
+  maximum beside it.
 - "decode": nothing is kept, each image and mask is read and resized. "disk": resized samples from
   the cache on disk, which the system's page cache holds. "memory": decoded and resized samples in
   the process; sets of up to 1 GiB are kept so, larger ones on disk.
-- 256 px: the images as they are ({native}). 1024 px: {large} of them enlarged to
-  2048 px on the long side, JPEG (quality 92) and PNG, as photographs have them.
+- 256 px: the images as they are ({native}). 1024 px: {large} of them, each repeated
+  side by side to 2048 x 1536 px, as JPEG (quality 92) and PNG: the size and the detail of a
+  photograph, and no photograph.
 - "training step": `lite` of the bench preset at 256 px, float32, batches of {batch} in memory:
-  forward, both losses, backward, AdamW; {threads} threads. "augmentation": {official} on the
-  batch, {threads} threads, part of the training process.
+  forward, both losses, backward, AdamW; {threads} threads of the CPU. No step on
+  a GPU was compared: it is faster, and asks more of the loader. "augmentation": {official}
+  on the batch, {threads} threads, part of the training process.
 - "of the step": how many training steps' images the loader delivers in the time of one.
 """
 Result = dict[str, Any]
@@ -128,14 +132,17 @@ def step_row(samples: Samples, repeats: int) -> tuple[Row, Row]:
                      "samples": "augmentation"}  # fmt: skip
 
 
-def enlarged(samples: Samples, folder: Path, count: int) -> Path:
-    """A data set of photographs' size: `count` of the images, 2048 px on the long side."""
+def tiled(samples: Samples, folder: Path, count: int) -> Path:
+    """A data set of photographs' size: `count` of the images, repeated to 1536 x 2048 (H, W)."""
     for i in range(count):
         split = ("train", "test")[i >= count - 2]
-        image, mask = samples.source.pair(i, (1536, 2048))
+        height, width = samples.native_mask(i).shape
+        times = -(-1536 // height), -(-2048 // width)
+        image, mask = samples.source.pair(i, (height, width))
         for kind, pixels, ending in (("im", image, "jpg"), ("gt", mask, "png")):
             (folder / split / kind).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(folder / split / kind / f"{i}.{ending}", quality=92)
+            large = np.tile(pixels, (*times, 1)[: pixels.ndim])[:1536, :2048]
+            Image.fromarray(large).save(folder / split / kind / f"{i}.{ending}", quality=92)
     return folder
 
 
@@ -147,7 +154,7 @@ def measure(data: str, quick: bool) -> Result:
     first, augmentation = step_row(samples, 3 if quick else 9)
     rows = [first, augmentation, *loader_rows(samples, steps, repeats)]
     with tempfile.TemporaryDirectory() as place:
-        root = enlarged(samples, Path(place) / "large", large)
+        root = tiled(samples, Path(place) / "large", large)
         many, _, _ = load_splits(DataConfig(name=str(root), size=large_size))
         rows += loader_rows(replace(many, keep=0), max(2, steps // 3), repeats)
     shapes = [samples.native_mask(i).shape for i in range(len(samples))]

@@ -20,14 +20,15 @@ import sqlalchemy  # noqa: E402
 
 from experiments import checkpoint, run  # noqa: E402
 
-SECONDS, SHARE = 0.4, 0.15  # of the writes of a kind, this share pauses this long
+SECONDS = 0.4  # of a pause
+SHARES = {"file": 0.4, "ledger": 0.05}  # of the writes of a kind, this share pauses
 PAUSES = Path(os.environ.setdefault("KILLABLE_PAUSES", sys.argv[1] if sys.argv[1:] else ""))
 _dice = random.Random(os.getpid())
 
 
 def pause(what: str) -> None:
     """Now and then say that this process is inside a write, and stay there for a moment."""
-    if _dice.random() < SHARE:
+    if _dice.random() < SHARES[what]:
         note = PAUSES / f"{os.getpid()}.{what}"
         note.touch()
         time.sleep(SECONDS)

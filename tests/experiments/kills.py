@@ -3,8 +3,8 @@
     python -m tests.experiments.kills --kills 50
 
 Runs the smoke preset of grad_loss twice, with three workers: once left alone, once killed by
-SIGKILL, a third of the kills while a worker writes a checkpoint, a result or the ledger and every
-fifth of the rest at the command itself. Prints what was killed where and what was compared.
+SIGKILL, every third time while a process writes a checkpoint, a result or the ledger, every ninth
+time the command itself. Prints what was killed where and what was compared.
 """
 
 import argparse
@@ -64,19 +64,21 @@ class Killed:
         return found
 
     def kill_one(self) -> None:
-        """One kill: inside a write every third time, else anywhere."""
-        inside = sum(self.kills.values()) % 3 == 2
+        """One kill: every third inside a write, every ninth the command, the rest a worker."""
+        number = sum(self.kills.values())
+        inside = number % 3 == 2
         deadline = time.monotonic() + (20 if inside else self.dice.uniform(0.2, 2.0))
         while time.monotonic() < deadline:
             if self.process.poll() == 0:
                 return
             if self.process.poll() is not None:
                 self.process = self.start()
-            notes = list(self.pauses.iterdir()) if inside else []
+            # files first: the ledger is written far more often
+            notes = sorted(self.pauses.iterdir(), key=lambda n: n.suffix) if inside else []
             if notes and self.shot(int(notes[0].stem), notes[0].suffix[1:]):
                 return
             time.sleep(0.02)
-        if self.dice.random() < 0.2:
+        if number % 9 == 0:
             self.shot(self.process.pid, "command")
         elif workers := self.workers():
             self.shot(self.dice.choice(workers).pid, "worker")

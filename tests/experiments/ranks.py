@@ -7,8 +7,10 @@ from pathlib import Path
 
 import torch
 
+from experiments import device as devices
 from experiments import distributed
 from experiments import grid as grids
+from experiments.checkpoint import Checkpoint
 from experiments.checks import NonFiniteLossError
 from experiments.config import LossConfig, RunConfig
 from experiments.data import Counts
@@ -55,9 +57,11 @@ def main(folder: Path) -> None:
         train(alone(), folder / "stopped", AsksAt2())
     except Stopped as stop:
         seen["stopped"] = str(stop)
+    seen["damaged"] = fails_on_rank_1(Checkpoint, "_load", folder / "stopped")
     train(alone(), folder / "stopped")
     seen["odd"] = _refused(replace(alone(), train=replace(alone().train, batch=6)), folder / "odd")
-    seen["unreadable"] = unreadable(folder / "unreadable")
+    seen["unreadable"] = fails_on_rank_1(Augment, "__call__", folder / "unreadable")
+    seen["no GPU"] = fails_on_rank_1(devices, "choose", folder / "no_gpu")
     real = Objective.__call__
 
     def spoilt(self, *arguments):  # type: ignore[no-untyped-def]
@@ -69,20 +73,20 @@ def main(folder: Path) -> None:
     (folder / f"rank{distributed.rank()}.json").write_text(json.dumps(seen))
 
 
-def unreadable(folder: Path) -> str:
-    """The error of a run in which rank 1 alone cannot read its part of a batch."""
-    real = Augment.__call__
+def fails_on_rank_1(owner: object, name: str, folder: Path) -> str:
+    """The error of a run in which rank 1 alone cannot do what `name` of `owner` does."""
+    real = getattr(owner, name)
 
-    def fails(self, *arguments):  # type: ignore[no-untyped-def]
+    def fails(*arguments: object) -> object:
         if distributed.rank():
-            raise UserError("cannot read 7.png")
-        return real(self, *arguments)
+            raise UserError(f"rank 1 alone: {name}")
+        return real(*arguments)
 
-    Augment.__call__ = fails  # type: ignore[method-assign]
+    setattr(owner, name, fails)
     try:
         return _refused(alone(), folder)
     finally:
-        Augment.__call__ = real  # type: ignore[method-assign]
+        setattr(owner, name, real)
 
 
 def _refused(config: RunConfig, folder: Path) -> str:

@@ -1,6 +1,7 @@
 """Data sets: what a sample is, the batches drawn from them, and the cache behind them."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -34,8 +35,8 @@ ROOT = Path(__file__).parent.parent.parent
 def write_pair(
     root: Path, name: str, size: tuple[int, int] = (20, 30), splits: tuple[str, ...] = SPLITS
 ) -> None:
-    rng = np.random.default_rng(0)
     for split in splits:
+        rng = np.random.default_rng(list(f"{split}/{name}".encode()))  # no two alike
         for kind, shape in (("im", (*size, 3)), ("gt", size)):
             folder = root / split / kind
             folder.mkdir(parents=True, exist_ok=True)
@@ -238,12 +239,25 @@ def test_the_cache_stays_below_its_limit_and_drops_what_was_used_longest_ago(
     cache_folder, monkeypatch
 ) -> None:
     monkeypatch.setattr("experiments.data.cache.LIMIT", 2 * 8 * 4 * 64 * 64 + 100)
-    for age, split in enumerate(SPLITS):
-        samples = load("thin3d", split, size=(64, 64), count=8)
-        drawn(replace(samples, keep=0))
-        os.utime(samples.shelf.folder, (age, age))
+    for split in ("train", "val", "train", "test"):  # train is read after val was written
+        drawn(replace(load("thin3d", split, size=(64, 64), count=8), keep=0))
+        time.sleep(0.02)
     assert len(list(cache_folder.iterdir())) == 2
-    assert not load("thin3d", "train", size=(64, 64), count=8).shelf.folder.exists()
+    assert not load("thin3d", "val", size=(64, 64), count=8).shelf.folder.exists()
+
+
+@pytest.mark.parametrize("constant", ["LIMIT", "SPARE"])
+def test_for_a_set_that_cannot_fit_no_other_is_dropped(
+    cache_folder, monkeypatch, constant
+) -> None:
+    small, large = (load("thin3d", "val", size=(side, side), count=8) for side in (64, 128))
+    drawn(replace(small, keep=0))
+    free = shutil.disk_usage(cache_folder).free
+    least = {"LIMIT": 8 * 4 * 128 * 128 - 1, "SPARE": free + (1 << 30)}[constant]
+    monkeypatch.setattr(f"experiments.data.cache.{constant}", least)
+    drawn(replace(large, keep=0))
+    assert len(list(small.shelf.folder.glob("*.raw"))) == 8
+    assert not list(large.shelf.folder.glob("*.raw"))
 
 
 def test_without_the_cache_nothing_is_written(cache_folder) -> None:
@@ -264,19 +278,23 @@ def test_a_file_that_breaks_a_run_is_named_whoever_reads_it(tmp_path, workers) -
 
 def test_workers_leave_signals_to_the_run_and_end_with_it(tmp_path) -> None:
     code = """
-import multiprocessing, os, signal, sys
+import multiprocessing, os, signal
 from dataclasses import replace
 from experiments.data import batches, load
 if __name__ == "__main__":
     samples = replace(load("thin3d", "val", size=(64, 64), count=8), shelf=None, keep=0)
     stream = batches(samples, seed=0, batch=4, start=0, steps=10**6, workers=2)
-    next(stream)
+    next(stream), next(stream)  # one of each worker: both have begun
     workers = [p.pid for p in multiprocessing.active_children()]
     for pid in workers:
         os.kill(pid, signal.SIGINT)
         os.kill(pid, signal.SIGTERM)
     for _ in range(20):
         next(stream)
+    os.kill(workers[0], signal.SIGTERM)  # the second one, as the loader ends its workers
+    first = [p for p in multiprocessing.active_children() if p.pid == workers[0]]
+    first[0].join(20)
+    assert first[0].exitcode is not None
     print(*workers, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """

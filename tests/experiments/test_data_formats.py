@@ -1,5 +1,6 @@
 """Image and mask files as people have them: read as the field expects, or refused by name."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,15 @@ def test_a_mask_of_0_and_1_is_a_mask_of_0_and_255(tmp_path, kind) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "rgb"])
+def test_a_grey_mask_of_class_numbers_is_refused_by_name(tmp_path, kind) -> None:
+    classes = OBJECT // 255
+    classes[10:20, 20:30] = 2
+    pixels = np.repeat(classes[..., None], 3, axis=2) if kind == "rgb" else classes.astype(kind)
+    with pytest.raises(UserError, match=r"m.png has the values 0, 1, 2 and none above 2 of 255"):
+        read_mask(written(tmp_path / "m.png", pixels))
+
+
 def test_of_a_palette_of_two_colours_the_one_that_is_not_black_is_the_object(tmp_path) -> None:
     index = (OBJECT > 0).astype(np.uint8)
     voc = palette(tmp_path / "voc.png", index * 15, [0, 0, 0] + [0] * 42 + [192, 128, 128])
@@ -112,6 +122,18 @@ def test_a_mask_with_more_than_one_reading_is_refused_by_name(tmp_path) -> None:
     classes = palette(tmp_path / "p.png", RAMP // 100, [0, 0, 0, 128, 0, 0, 0, 128, 0])
     with pytest.raises(UserError, match=r"p.png has a palette of 3 colours"):
         read_mask(classes)
+
+
+def test_the_transparency_of_a_palette_is_dropped_without_a_warning(tmp_path) -> None:
+    greys = [v for k in range(256) for v in (k, k, k)]
+    image = Image.fromarray(RAMP)
+    image.putpalette(greys)
+    image.save(tmp_path / "a.png", transparency=bytes(range(256)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pixels, mask = read_pair(tmp_path / "a.png", tmp_path / "a.png")
+    assert np.array_equal(pixels[..., 0], RAMP)
+    assert np.array_equal(mask, RAMP)
 
 
 def test_of_an_image_with_alpha_the_colours_count(tmp_path) -> None:
@@ -180,8 +202,8 @@ def test_a_single_pixel_and_a_black_mask_are_legal(tmp_path) -> None:
 
 
 def folder(root: Path, count: int) -> Path:
-    for split in ("train", "test"):
-        for kind, pixels in (("im", COLOUR), ("gt", OBJECT)):
+    for split, image in (("train", COLOUR), ("test", COLOUR[::-1])):
+        for kind, pixels in (("im", image), ("gt", OBJECT)):
             (root / split / kind).mkdir(parents=True)
             for i in range(count):
                 written(root / split / kind / f"{i:03d}.png", pixels)
@@ -199,6 +221,9 @@ def test_check_finds_every_problem_of_a_folder_at_once(tmp_path, capsys) -> None
     (root / "train/gt/002.png").unlink()
     written(root / "test/gt/003.png", OBJECT * 0)
     written(root / "test/gt/004.png", OBJECT // 255)
+    written(root / "test/gt/005.png", OBJECT.astype(np.uint16))
+    written(root / "test/gt/006.png", OBJECT.astype(np.uint16) * 257)
+    written(root / "test/gt/007.png", OBJECT // 127)
     assert main(["check", str(root)]) == 1
     captured = capsys.readouterr()
     for line in (
@@ -207,9 +232,12 @@ def test_check_finds_every_problem_of_a_folder_at_once(tmp_path, capsys) -> None
         "1 files have no mask, the first '002.png'",
         "note: 003.png: all black",
         "note: 004.png: values 0 and 1",
-        "3 problems",
+        "note: 005.png: 16 bits but no value above 255, read as 8 bits",
+        "007.png has the values 0, 2",
+        "4 problems",
     ):
         assert line in captured.out
+    assert "006.png" not in captured.out
     assert captured.err == "", "no progress bar where nobody sees it"
 
 
@@ -220,6 +248,17 @@ def test_check_says_what_a_folder_without_images_lacks(tmp_path, capsys) -> None
     assert "im holds no image" in capsys.readouterr().out
     assert main(["check", str(tmp_path / "nowhere")]) == 1
     assert "no folder" in capsys.readouterr().err
+
+
+def test_check_fails_where_a_run_would_refuse_the_splits_that_were_named(tmp_path, capsys) -> None:
+    train = folder(tmp_path / "set", 30) / "train"
+    assert main(["check", str(train)]) == 0, "a part of a set is no problem"
+    assert "not usable as --data by itself" in capsys.readouterr().out
+    assert main(["check", f"train={train},test={train}"]) == 1
+    said = capsys.readouterr().out
+    assert "is in both" in said
+    assert "no problem" not in said
+    assert main(["check", f"train={train},test={tmp_path / 'set/test'}"]) == 0
 
 
 def test_check_decodes_many_pairs_in_processes_and_finds_the_same(tmp_path, capsys) -> None:

@@ -1,11 +1,14 @@
 """Folders as people have them: which images, masks and splits are found in them."""
 
+import os
+import shutil
+import zlib
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from experiments.data import DataConfig, configure, describe, load_splits, title
+from experiments.data import DataConfig, configure, describe, load_splits
 from experiments.data.layouts import find
 from experiments.data.splits import label, places
 from experiments.errors import UserError
@@ -42,7 +45,8 @@ def fill(root: Path, *folders: str, names: str = "ab", ending: str = ".png") -> 
     for folder in folders:
         (root / folder).mkdir(parents=True, exist_ok=True)
         for name in names:
-            Image.new("L", (8, 6)).save(root / folder / f"{name}{ending}")
+            colour = zlib.crc32(f"{folder}/{name}".encode()) & 0xFFFFFF  # no two alike
+            Image.new("RGB", (8, 6), colour).save(root / folder / f"{name}{ending}")
     return root
 
 
@@ -179,18 +183,50 @@ def test_what_cannot_be_split_is_refused_with_the_way_to_say_it(tmp_path, name, 
         load_splits(DataConfig(name=name.format(root=tmp_path)))
 
 
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("/data/DIS5K", "DIS5K"),
-        ("mine=/data/DIS5K", "mine"),
-        ("train=/data/A+/data/B,test=/data/C", "A-B-C"),
-        ("train=/data/DUTS/train,test=/data/DUTS/test", "DUTS"),
-        ("/data/my set", "my-set"),
-    ],
-)
-def test_a_data_set_has_a_name_that_can_be_a_folder(name, shown) -> None:
-    assert title(name).replace("+", "-") == shown
+@pytest.fixture
+def trained(tmp_path) -> Path:
+    """A set to train on, large enough that some of it is held out."""
+    return pairs(tmp_path / "one", "train", names="abcdefghijklmnopqrstuvwxyz") / "train"
+
+
+@pytest.mark.parametrize("spelling", ["relative", "link", "link to each file"])
+def test_a_test_image_that_is_trained_on_is_refused_however_it_is_spelled(
+    tmp_path, trained, monkeypatch, spelling
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("experiments.data.folders.SMALL", 0)
+    other = tmp_path / "other"
+    if spelling == "relative":
+        other = Path("one/train")
+    elif spelling == "link":
+        other.symlink_to(trained)
+    else:
+        shutil.copytree(trained, other, copy_function=os.symlink)
+    with pytest.raises(UserError, match=r".png is in both, (train|val) and test"):
+        load_splits(DataConfig(name=f"train={trained},test={other}"))
+
+
+def test_a_copy_of_a_training_image_is_no_test_image(tmp_path, trained) -> None:
+    test = pairs(tmp_path / "two", "test") / "test"
+    name = f"train={trained},test={test}"
+    load_splits(DataConfig(name=name))
+    shutil.copy(trained / "im/c.png", test / "im/b.png")
+    with pytest.raises(
+        UserError, match=r"im/b.png \(test\) is a copy of .*/im/c.png \((train|val)\)"
+    ):
+        load_splits(DataConfig(name=name))
+
+
+def test_of_a_large_set_a_corrected_mask_changes_the_digest(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("experiments.data.sources.SMALL", 0)
+    root = pairs(tmp_path / "set", "train", "val", "test")
+    mask = root / "train/gt/a.png"
+    mask.write_bytes(bytes(100))
+    before = [s.digest for s in load_splits(DataConfig(name=str(root)))]
+    mask.write_bytes(b"1" * 100)
+    after = [s.digest for s in load_splits(DataConfig(name=str(root)))]
+    assert before[0] != after[0]
+    assert before[1:] == after[1:]
 
 
 def test_a_label_before_a_path_changes_nothing_but_the_name(tmp_path) -> None:

@@ -80,8 +80,11 @@ def test_a_loss_that_is_not_finite_on_one_rank_stops_all(ranks) -> None:
         assert load_file(file)["images"].shape == (2, 3, 64, 64)
 
 
-def test_an_error_on_one_rank_is_told_by_all(ranks) -> None:
-    assert [told(ranks, rank)["unreadable"] for rank in (0, 1)] == ["cannot read 7.png"] * 2
+@pytest.mark.parametrize(
+    ("case", "what"), [("unreadable", "__call__"), ("no GPU", "choose"), ("damaged", "_load")]
+)
+def test_an_error_on_one_rank_is_told_by_all(ranks, case, what) -> None:
+    assert [told(ranks, rank)[case] for rank in (0, 1)] == [f"rank 1 alone: {what}"] * 2
 
 
 def test_a_batch_that_does_not_divide_is_refused_on_every_rank(ranks) -> None:

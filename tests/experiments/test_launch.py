@@ -3,20 +3,27 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from experiments.cli import options
 from experiments.cli.job import Job, prepare
+from experiments.config import Runtime
 from experiments.errors import UserError
 from experiments.ledger.ledger import Ledger
 from experiments.run import main
-from experiments.workers import launch
+from experiments.watch import Stopped
+from experiments.workers import launch, signals, worker
+from experiments.workers.progress import Pulse
+from tests.experiments.trivial import cells
 
 ROOT = Path(__file__).parent.parent.parent
 SMOKE = ["--grid", "grad_loss", "--preset", "smoke", "--arm", "bce", "--set", "seeds=1"]
@@ -74,6 +81,96 @@ def test_interrupted_the_command_leaves_the_jobs_and_says_so(
     ledger = Ledger(tmp_path, "study")
     assert launch.launch(job, ["cluster=local", "gpus_per_node=0"], ledger, [], 1) == 130
     assert "the same command joins them" in capsys.readouterr().err
+
+
+class Fake:
+    """A job as submitit tells of it."""
+
+    def __init__(self, _folder: object = None, job_id: str = "1", state: str = "RUNNING") -> None:
+        self.job_id, self.state = job_id, STATES.get(job_id, state)
+
+    def done(self, force_check: bool = False) -> bool:  # noqa: ARG002
+        return self.state == "FAILED"
+
+
+STATES = {"dead": "FAILED", "purged": "UNKNOWN"}
+
+
+def test_of_earlier_jobs_those_count_that_live_and_know_the_cells(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("submitit.SlurmJob", Fake)
+    file = tmp_path / "jobs.json"
+    assert launch._earlier(file, ["a"]) == []
+    known = {"lives": ["a", "b"], "dead": ["a"], "purged": ["a"], "of other cells": ["b"]}
+    file.write_text(json.dumps(known), encoding="utf-8")
+    assert [job.job_id for job in launch._earlier(file, ["a"])] == ["lives"]
+    file.write_text('["lives"]', encoding="utf-8")  # as an older version wrote it
+    assert launch._earlier(file, ["a"]) == []
+
+
+def looked_at(
+    jobs: list[Any], pulses: list[Pulse], monkeypatch, submit: Callable[[int], None]
+) -> None:
+    """`_show` with a look each 0 s, of a ledger that stays at the last of some pulses."""
+    monkeypatch.setattr(launch, "LOOK", 0)
+    ledger = SimpleNamespace(pulse=lambda _: pulses.pop(0) if len(pulses) > 1 else pulses[0])
+    job = SimpleNamespace(chosen=[], folder=Path("results"))
+    launch._show(jobs, ledger, job, 2, submit)  # type: ignore[arg-type]
+
+
+def test_jobs_that_end_while_work_waits_are_replaced(monkeypatch) -> None:
+    jobs, asked = [Fake(state="FAILED"), Fake(state="FAILED")], list[int]()
+    pulses = [Pulse(3, 1, 2, 1, ()), Pulse(3, 3, 0, 3, ())]
+    looked_at(jobs, pulses, monkeypatch, asked.append)
+    assert asked == [2]
+
+
+def test_jobs_that_take_up_nothing_are_not_replaced_for_ever(monkeypatch) -> None:
+    jobs, asked = [Fake(state="FAILED")], list[int]()
+    with pytest.raises(UserError, match="3 times in a row new jobs ended"):
+        looked_at(jobs, [Pulse(1, 0, 1, 0, ())], monkeypatch, asked.append)
+    assert asked == [1, 1, 1]
+
+
+def test_jobs_of_which_the_cluster_tells_nothing_are_not_waited_for_for_ever(
+    monkeypatch, capsys
+) -> None:
+    asked = list[int]()
+    looked_at([Fake(state="UNKNOWN")], [Pulse(1, 0, 1, 0, ())], monkeypatch, asked.append)
+    assert asked == []
+    assert "does not tell what became of its jobs" in capsys.readouterr().err
+
+
+def test_a_job_that_is_to_make_room_finds_its_cell_when_it_is_queued_again(
+    tmp_path, monkeypatch
+) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+    ledger.enqueue(todo)
+    values = iter([Stopped(), 0.5])
+    requeued = list[int]()
+
+    def train(_config, folder, *_args, **_options):
+        value = next(values)
+        if isinstance(value, Exception):
+            signal.raise_signal(launch.AGAIN)
+            raise value
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").touch()
+        return value
+
+    monkeypatch.setattr(worker, "train", train)
+    numbers = (signal.SIGINT, signal.SIGTERM, launch.AGAIN)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for _ in range(2):
+            signal.signal(launch.AGAIN, lambda number, _: requeued.append(number))
+            launch.Worker(tmp_path, "study", None, todo, Runtime(device="cpu"))()
+            assert signal.getsignal(signal.SIGTERM) == before[signal.SIGTERM]  # submitit's
+    finally:
+        signals.obey(to=())
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert requeued == [launch.AGAIN]
+    assert ledger.states(todo)["a000"].state == "complete"
 
 
 def test_under_torchrun_the_ranks_train_each_cell_together(tmp_path) -> None:

@@ -98,6 +98,16 @@ def test_half_precision_has_the_loss_of_single_precision_but_for_rounding(
     assert losses[1] != losses[0]
 
 
+def test_float16_tells_the_share_of_a_small_gradient_as_float32_does(tiny, tmp_path) -> None:
+    model = {**tiny.model, "dropout": 0.0}  # its draws differ by precision
+    tiny = replace(tiny, model=model, loss=replace(tiny.loss, gradient_weight=1e-5))
+    shares = []
+    for each in ("float32", "float16"):
+        run, images, targets = prepared(changed(tiny, precision=each), tmp_path)
+        shares.append(backward(run, 0, images, targets)["grad_share"].item())
+    assert shares[1] == pytest.approx(shares[0], rel=0.05)
+
+
 def test_float16_skips_a_step_that_overflows_and_halves_the_scale(tiny, tmp_path) -> None:
     run, images, targets = prepared(changed(tiny, precision="float16"), tmp_path)
     run.optimizer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**100)

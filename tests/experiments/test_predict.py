@@ -1,5 +1,6 @@
 """Masks for folders of images: by a run's checkpoint or an official one."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,6 +141,8 @@ def test_every_mistake_is_an_error_in_one_line(finished, photos, tmp_path, capsy
         ([run, str(tmp_path / "twins")], "would have the same mask a.png"),
         ([run, images, "--batch", "0"], "expected 1 or more"),
         ([run, images, "--size", "8", "8"], "--size (8, 8)"),
+        ([run, images, "--size", "0", "0"], "expected 1 or more"),
+        ([run, images, "--size", "-64", "64"], "expected 1 or more"),
         ([run, images, "--out", images], "the images' own folder"),
         ([run, images, "--out", "/proc/nowhere"], "cannot write to /proc/nowhere"),
     ]
@@ -150,6 +153,19 @@ def test_every_mistake_is_an_error_in_one_line(finished, photos, tmp_path, capsy
         assert told.startswith("error: "), told
         assert told.count("\n") == 1, told
     assert not (tmp_path / "masks").exists() or not masks(tmp_path / "masks")
+
+
+def test_a_disk_that_takes_no_mask_is_an_error_in_one_line(
+    finished, tmp_path, capsys, monkeypatch
+) -> None:
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image.Image, "save", full)
+    out = tmp_path / "masks"
+    assert cli.main([str(finished), str(tmp_path / "a.png"), "--out", str(out)]) == 2
+    assert f"error: cannot write to {out}: " in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path, capsys) -> None:

@@ -187,6 +187,16 @@ def test_a_checkpoint_of_another_configuration_is_refused(tiny, half) -> None:
     assert (half / FINISHED).exists()
 
 
+def test_a_checkpoint_of_another_number_of_processes_is_refused(tiny, half) -> None:
+    saved = torch.load(half / FILE, weights_only=True)
+    torch.save({**saved, "world": 2}, half / FILE)
+    remedy = (
+        rf"run on 2 processes, and this is on 1; start as many as then, or delete {half / FILE}"
+    )
+    with pytest.raises(UserError, match=remedy):
+        train(tiny, half)
+
+
 def test_a_history_shorter_than_the_checkpoint_says_is_refused(tiny, half) -> None:
     rows = (half / "history.csv").read_bytes()
     (half / "history.csv").write_bytes(rows[:-5])
@@ -202,10 +212,12 @@ def test_saving_takes_at_most_a_twentieth_of_the_time(tiny, tmp_path, monkeypatc
     )
     config = replace(tiny, train=replace(tiny.train, save_seconds=60.0))
     run = training.prepare(config, tmp_path, Watch(), Runtime(), torch.device("cpu"))
+    training.begin(run)
     now[0] = 61.0
     assert run.checkpoint.due()
     run.checkpoint.save(Progress())
     waits = [seconds for seconds in (59.0, 179.0, 181.0) if _due(run.checkpoint, now, seconds)]
+    run.history.close()
     assert waits == [181.0]
 
 

@@ -1,6 +1,7 @@
 """The command line, as a newcomer uses it: the smoke grid, mistakes, kills and second runs."""
 
 import doctest
+import errno
 import importlib
 import subprocess
 import sys
@@ -21,11 +22,13 @@ from experiments.cli.listing import listing
 from experiments.cli.options import parser
 from experiments.config import Runtime
 from experiments.errors import UserError
-from experiments.ledger.ledger import Ledger
+from experiments.ledger import registration
+from experiments.ledger.ledger import CellState, Ledger
 from experiments.search import run as search
 from experiments.workers import worker
 
 ROOT = Path(__file__).parent.parent.parent
+SEARCH = ["--search", "grad_hybrid"]
 SMOKE = ("--grid", "grad_loss", "--preset", "smoke")
 
 
@@ -51,7 +54,7 @@ def test_a_second_command_trains_nothing_and_writes_the_same_table(smoke, capsys
     before = {file: file.stat().st_mtime_ns for file in folder.glob("runs/*/*")}
     table = (folder / "table.md").read_bytes()
     assert cli.main([*SMOKE, "--out", str(folder)]) == 0
-    assert "14 cells, 14 complete" in capsys.readouterr().out
+    assert "14 cells, 14 complete; nothing to run\n" in capsys.readouterr().out
     assert {file: file.stat().st_mtime_ns for file in folder.glob("runs/*/*")} == before
     assert (folder / "table.md").read_bytes() == table
 
@@ -98,11 +101,13 @@ def test_a_failed_cell_is_reported_and_the_grid_goes_on(tmp_path, monkeypatch, c
     options = [*SMOKE, "--out", str(tmp_path), "--arm", "mae"]
     job = job_of(*options)
     ledger = Ledger(job.folder, job.study)
-    ledger.enqueue(job.chosen, done=())
+    ledger.enqueue(job.chosen)
 
-    def fails_for_seed_0(config, *_args, **_more):
+    def fails_for_seed_0(config, folder, *_args, **_more):
         if config.seed == 0:
-            raise UserError("loss is not finite at step 2")
+            raise UserError("loss is not finite\nat step 2")
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").touch()
         return 0.5
 
     monkeypatch.setattr(worker, "train", fails_for_seed_0)
@@ -119,14 +124,66 @@ def test_a_failed_cell_is_reported_and_the_grid_goes_on(tmp_path, monkeypatch, c
     assert rows[2].split()[:3] == ["mae", "1", "complete"]
 
 
+@pytest.mark.parametrize("storage", [False, True])
 @pytest.mark.parametrize("flag", ["--list", "--dry-run"])
 def test_a_look_at_a_grid_that_was_never_run_makes_no_folder(
-    flag: str, tmp_path, monkeypatch, capsys
+    flag: str, storage: bool, tmp_path, monkeypatch, capsys
 ) -> None:
     monkeypatch.setattr(estimate, "measured", lambda _job: estimate.Cost(60.0, False, "", None))
-    assert cli.main([*SMOKE, "--out", str(tmp_path / "new"), flag]) == 0
+    more = ["--storage", f"sqlite:///{tmp_path / 'mine.db'}"] if storage else []
+    assert cli.main([*SMOKE, *more, "--out", str(tmp_path / "new"), flag]) == 0
     assert "14 missing" in capsys.readouterr().out or flag == "--list"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("retry", "count"), [("none", 0), ("failed", 0), ("all", 2)])
+def test_the_estimate_counts_what_the_retry_would_run(retry, count, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(estimate, "measured", lambda _job: estimate.Cost(60.0, False, "", None))
+    job = job_of(*SMOKE, "--out", str(tmp_path), "--arm", "mae")
+    struck = {c.hash: CellState(c.arm, c.seed, c.hash, "struck") for c in job.chosen}
+    monkeypatch.setattr(estimate, "cell_states", lambda *_: struck)
+    told = estimate.report(job, retry)
+    assert (f"{count} runs" in told) if count else ("nothing would run" in told)
+
+
+@pytest.mark.parametrize("flag", ["--list", "--dry-run"])
+def test_only_the_first_rank_tells(flag: str, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert cli.main([*SMOKE, "--out", str(tmp_path), flag]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_full_disk_is_told_before_anything_runs(tmp_path, monkeypatch, capsys) -> None:
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(registration, "write_grid", full)
+    assert cli.main([*SMOKE, "--out", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert f"error: cannot write to {tmp_path}" in told
+    assert told.count("\n") == 1
+
+
+def test_a_folder_s_grid_file_of_something_else_is_refused(tmp_path, capsys) -> None:
+    (tmp_path / "grid.json").write_text("{}", encoding="utf-8")
+    assert cli.main([*SMOKE, "--out", str(tmp_path), "--list"]) == 2
+    assert "holds results of None/None" in capsys.readouterr().err
+
+
+def test_jobs_of_a_cluster_are_not_counted_by_this_machine_s_cores(tmp_path) -> None:
+    assert job_of(*SMOKE, "--launcher", "slurm", "--out", str(tmp_path)).workers == 1
+    assert job_of(*SMOKE, "--out", str(tmp_path)).workers is None
+
+
+def test_a_search_and_a_grid_share_no_folder(tmp_path, capsys) -> None:
+    for name, options in (("search.json", ["--grid", "grad_loss"]), ("grid.json", SEARCH)):
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text('{"grid": "grad_loss", "preset": "smoke"}')
+        code, told = mistaken([*options, "--preset", "smoke", "--out", str(folder)], capsys)
+        assert code == 2
+        assert "writes into a folder of its own" in told
 
 
 def test_a_folder_of_another_preset_or_grid_is_refused(smoke, capsys) -> None:

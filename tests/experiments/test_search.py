@@ -26,6 +26,7 @@ from experiments.results import FINISHED
 from experiments.search import report as search_report
 from experiments.search import run as searches
 from experiments.search import setting as search_setting
+from experiments.search import study as search_study
 from experiments.search import worker as search_worker
 from experiments.search.draw import draw, setting
 from experiments.search.run import Plan, Search
@@ -137,6 +138,11 @@ def choose(trial: optuna.trial.BaseTrial) -> Arm:
     return Arm(name, LossConfig(pixel={"name": name}))
 
 
+def test_a_look_at_a_search_that_was_never_run_makes_nothing(tmp_path) -> None:
+    assert searches._listed(plan_in(tmp_path)) == f"0 of 12 settings tried in {tmp_path}"
+    assert not list(tmp_path.iterdir())
+
+
 def test_no_setting_is_tried_twice_and_an_exhausted_space_is_told(tmp_path) -> None:
     search = replace(SEARCH, suggest=choose, first=())
     plan, seen = plan_in(tmp_path, search=search), []
@@ -214,7 +220,7 @@ def test_a_setting_behind_the_median_is_given_up_and_keeps_what_it_had(whole_sea
     assert abs(best.params["gamma"] - BEST) < 1.5
     for trial in latest.values():
         given_up = trial.state == TrialState.PRUNED
-        assert len(trial.intermediate_values) < 4 if given_up else 4
+        assert (len(trial.intermediate_values) == 4) is not given_up
         assert trial.value == trial.intermediate_values[trial.last_step]
     assert len(trained) < 32
 
@@ -264,6 +270,70 @@ def test_a_search_is_the_same_twice_also_across_a_stop(
     monkeypatch.setattr(search_setting, "train", parabola)
     assert outcome(searched(plan)) == outcome(settings)
     assert told_by(tmp_path) == trained
+
+
+BY_HAND = """
+from experiments.config import LossConfig
+from experiments.grid import Arm
+from experiments.search.run import Search
+
+def suggest(trial):
+    gamma = trial.suggest_float("gamma", 0.0, {top})
+    return Arm("weighted", LossConfig(pixel={{"name": "structure", "gamma": gamma}}))
+
+SEARCH = Search(
+    "by_hand", "{question}", "which_loss", suggest, {{"smoke": {trials}}}, seeds={seeds}
+)
+"""
+
+
+def by_hand(file: Path, **changed: object) -> Search:
+    """The search that somebody wrote into a file."""
+    written = {"top": 20.0, "seeds": 2, "question": "Which gamma?", "trials": 3, **changed}
+    file.write_text(BY_HAND.format(**written), encoding="utf-8")
+    names: dict[str, object] = {"__name__": "by_hand"}
+    exec(compile(file.read_text(encoding="utf-8"), file, "exec"), names)
+    return names["SEARCH"]
+
+
+@pytest.mark.parametrize(("change", "runs"), [({"top": 10.0}, 6), ({"seeds": 3}, 9)])
+def test_an_edited_search_makes_new_settings_and_the_old_ones_are_superseded(
+    tmp_path, monkeypatch, change, runs
+) -> None:
+    monkeypatch.setattr(search_setting, "train", parabola)
+    file = tmp_path / "by_hand.py"
+    before = searched(plan_in(tmp_path, 3, by_hand(file)))
+    after = searched(plan_in(tmp_path, 3, by_hand(file, **change)))
+    assert not {slot.hash for slot in before.slots} & {slot.hash for slot in after.slots}
+    assert (len(after.latest()), after.tried(), after.superseded_settings()) == (3, 3, 3)
+    assert search_report.summary(after)["budget"]["runs"] == runs  # of the folder's 9 or 12
+
+
+def test_another_question_or_budget_makes_no_new_settings(tmp_path) -> None:
+    file = tmp_path / "by_hand.py"
+    before = plan_in(tmp_path, 3, by_hand(file)).slots()
+    other = by_hand(file, question="Which one?", trials=40)
+    assert [slot.hash for slot in plan_in(tmp_path, 3, other).slots()] == [s.hash for s in before]
+
+
+def test_a_setting_whose_knobs_make_another_run_by_now_is_not_reported(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(search_setting, "train", parabola)
+    plan = searched(plan_in(tmp_path, 2)).plan
+    monkeypatch.setattr(search_study, "setting", lambda *_: "another")
+    settings = Settings(plan)
+    assert settings.latest() == {}
+    assert settings.superseded_settings() == 2
+
+
+def test_a_smaller_budget_hides_no_setting_that_was_tried(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(search_setting, "train", parabola)
+    searched(plan_in(tmp_path, 3))
+    settings = searched(plan_in(tmp_path, 1))
+    found = search_report.summary(settings)["budget"]
+    assert (found["settings"], found["complete"], found["runs"]) == (3, 3, 6)
+    assert "3 of 3 settings tried" in search_report.listing(settings)
 
 
 def test_a_setting_that_fails_is_told_with_its_reason_and_not_for_ever(
@@ -366,6 +436,8 @@ def test_a_search_is_listed_and_its_folder_is_no_grids(real, capsys) -> None:
     assert [line.split()[1] for line in lines[:-1]] == ["complete"] * 2
     assert "gamma=5" in lines[0]
     assert lines[-1].startswith("2 of 3 settings tried")
+    assert cli.main([*options[:-1], "1", "--out", str(folder), "--list"]) == 0
+    assert "2 of 2 settings tried" in capsys.readouterr().out
     with pytest.raises(FileNotFoundError, match=r"grid\.json not found"):
         load(folder)
 
@@ -392,3 +464,17 @@ def test_a_search_does_not_write_into_a_grids_folder(tmp_path, capsys) -> None:
     assert cli.main(options) == 2
     assert "a folder of its own" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["grid.json"]
+
+
+def test_a_search_interrupted_at_once_keeps_its_folder_from_another_one(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(supervise, "run_workers", lambda *_, **__: 130)
+    options = ["--preset", "smoke", "--trials", "1", "--out", str(tmp_path)]
+    assert cli.main(["--search", "structure", *options]) == 130
+    before = (tmp_path / "search.json").read_bytes()
+    assert cli.main(["--search", "structure", *options]) == 130
+    capsys.readouterr()
+    assert cli.main(["--search", "pixel_mix", *options]) == 2
+    assert "holds search structure/smoke" in capsys.readouterr().err
+    assert (tmp_path / "search.json").read_bytes() == before

@@ -3,27 +3,33 @@
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from experiments.config import Runtime
 from experiments.errors import UserError
 from experiments.files import whole
+from experiments.ledger import storage
 from experiments.ledger.ledger import Ledger
-from experiments.workers import worker
+from experiments.workers import signals, worker
 from experiments.workers.supervise import run_workers
 from experiments.workers.worker import claim_and_run, gpu_of
-from tests.experiments.trivial import broken, cells, dies_at_seed_0
+from tests.experiments.trivial import broken, cells, dies_at_seed_0, halts, idle, slow
 
 ROOT = Path(__file__).parent.parent.parent
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
 @contextmanager
@@ -81,7 +87,7 @@ def test_asked_twice_it_leaves_at_once(tmp_path) -> None:
     assert "Traceback" not in said
     ledger, todo = Ledger(tmp_path, "study"), cells(8)
     until(lambda: ledger.revive(()) or not ledger.running(todo))
-    assert ledger.enqueue(todo, done=()) == todo
+    assert ledger.enqueue(todo) == todo
 
 
 def test_workers_whose_command_was_killed_give_their_cells_back(tmp_path) -> None:
@@ -97,7 +103,7 @@ def test_a_worker_that_dies_is_replaced_and_its_cell_run_by_the_same_command(
     tmp_path, capfd
 ) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(3)
-    ledger.enqueue(todo, done=())
+    ledger.enqueue(todo)
     arguments = (tmp_path, None, todo)
     assert run_workers(dies_at_seed_0, arguments, 1, lambda: ledger.pulse(todo)) == 0
     found = ledger.states(todo)
@@ -110,10 +116,53 @@ def test_a_worker_that_dies_is_replaced_and_its_cell_run_by_the_same_command(
 
 def test_workers_that_never_begin_are_not_started_for_ever(tmp_path, capfd) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(3)
-    ledger.enqueue(todo, done=())
-    with pytest.raises(UserError, match="3 workers in a row ended with an error"):
+    ledger.enqueue(todo)
+    with pytest.raises(UserError, match="3 workers in a row ended before"):
         run_workers(broken, (), 1, lambda: ledger.pulse(todo))
     assert capfd.readouterr().err.count("no such library") == 3
+
+
+def test_workers_that_take_up_nothing_are_not_started_for_ever(tmp_path) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(3)
+    ledger.enqueue(todo)
+    with pytest.raises(UserError, match="3 workers in a row ended before they took up anything"):
+        run_workers(idle, (), 3, lambda: ledger.pulse(todo))
+
+
+def test_a_worker_that_can_store_nothing_ends_the_command_with_code_2(tmp_path) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+    ledger.enqueue(todo)
+    assert run_workers(halts, (), 1, lambda: ledger.pulse(todo)) == 2
+
+
+def test_a_stop_request_while_a_worker_is_being_started_reaches_it(tmp_path, monkeypatch) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(3)
+    ledger.enqueue(todo)
+    start, started = SpawnProcess.start, []
+
+    def interrupted(process: SpawnProcess) -> None:
+        start(process)
+        started.append(process)
+        signal.raise_signal(signal.SIGTERM)  # before the crew knows of it
+
+    monkeypatch.setattr(SpawnProcess, "start", interrupted)
+    code = run_workers(slow, (tmp_path, None, todo), 3, lambda: ledger.pulse(todo))
+    assert code == 128 + signal.SIGTERM
+    assert len(started) == 1
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_first_signal_that_asked_is_the_one_that_is_told() -> None:
+    before = {number: signal.getsignal(number) for number in ASKING}
+    try:
+        signals.obey(to=ASKING[1:])
+        signal.raise_signal(signal.SIGUSR2)
+        signal.raise_signal(signal.SIGTERM)
+        assert signals.asked() == signal.SIGUSR2
+    finally:
+        signals.obey(to=())
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -140,7 +189,7 @@ def test_a_disk_that_takes_no_more_gives_the_cell_back_without_a_strike(
     tmp_path, monkeypatch, write
 ) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(2)
-    ledger.enqueue(todo, done=())
+    ledger.enqueue(todo)
 
     def writes(_config, folder, _watch, **_):
         folder.mkdir(parents=True)
@@ -163,13 +212,15 @@ def test_a_run_that_fails_leaves_its_traceback_and_the_next_one_is_run(
     tmp_path, monkeypatch
 ) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(2)
-    ledger.enqueue(todo, done=())
-    values = iter([ZeroDivisionError("by zero"), 0.5])
+    ledger.enqueue(todo)
+    values = iter([ZeroDivisionError("by zero"), 0.5, 0.5])
 
-    def fails_once(*_args, **_options):
+    def fails_once(_config, folder, *_args, **_options):
         value = next(values)
         if isinstance(value, Exception):
             raise value
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").touch()
         return value
 
     monkeypatch.setattr(worker, "train", fails_once)
@@ -177,7 +228,34 @@ def test_a_run_that_fails_leaves_its_traceback_and_the_next_one_is_run(
     found = ledger.states(todo)
     assert (found["a000"].state, found["a000"].reason) == ("failed", "ZeroDivisionError: by zero")
     assert found["a001"].state == "complete"
-    assert "fails_once" in (tmp_path / "runs" / todo[0].folder / "error.txt").read_text()
+    trace = tmp_path / "runs" / todo[0].folder / "error.txt"
+    assert "fails_once" in trace.read_text()
+    ledger.enqueue(todo)
+    claim_and_run(tmp_path, "study", None, todo, Runtime(device="cpu"))
+    assert ledger.states(todo)["a000"].state == "complete"
+    assert not trace.exists()
+
+
+def test_a_storage_that_is_away_when_a_run_ends_is_no_failure(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(storage, "BUSY", 0.1)
+    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+    ledger.enqueue(todo)
+    other = sqlite3.connect(tmp_path / "ledger.db", check_same_thread=False)
+
+    def locks(_config, folder, *_args, **_options):
+        folder.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(folder / "preview.png")
+        (folder / "metrics.json").touch()
+        other.execute("BEGIN EXCLUSIVE")
+        threading.Timer(0.5, other.rollback).start()
+        return 0.5
+
+    monkeypatch.setattr(worker, "train", locks)
+    claim_and_run(tmp_path, "study", None, todo, Runtime(device="cpu"), tell=False)
+    other.close()
+    found = ledger.states(todo)["a000"]
+    assert (found.state, found.attempts, found.reason) == ("complete", 1, "")
+    assert len(list((tmp_path / "artifacts").iterdir())) >= 1
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def url(request, tmp_path) -> str:
 def test_eight_processes_run_each_of_200_cells_exactly_once(url, tmp_path) -> None:
     todo = cells(200)
     ledger = Ledger(tmp_path, "study", url)
-    ledger.enqueue(todo, done=())
+    ledger.enqueue(todo)
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=drain, args=(tmp_path, url, todo)) for _ in range(8)]
     for worker in workers:
@@ -105,7 +105,7 @@ def test_eight_processes_run_each_of_200_cells_exactly_once(url, tmp_path) -> No
 
 
 def enqueue(folder: Path, url: str) -> None:
-    Ledger(folder, "study", url).enqueue(cells(20), done=())
+    Ledger(folder, "study", url).enqueue(cells(20))
 
 
 def test_processes_that_enqueue_at_once_make_one_trial_a_cell(url, tmp_path) -> None:
@@ -127,7 +127,7 @@ def away_for(seconds: float, leave: Callable[[], None], come_back: Callable[[], 
 def test_a_server_that_is_away_for_ten_seconds_loses_no_cell(server, tmp_path, capfd) -> None:
     url, todo = server.database(), cells(10)
     ledger = Ledger(tmp_path, "study", url)
-    ledger.enqueue(todo, done=())
+    ledger.enqueue(todo)
     outage = threading.Timer(3.0, away_for, (10.0, server.stop, server.start))
     outage.start()
     code = run_workers(slow, (tmp_path, url, todo), 2, lambda: ledger.pulse(todo))
@@ -149,7 +149,7 @@ def test_a_sqlite_file_that_another_program_locks_is_waited_for(
     other = sqlite3.connect(tmp_path / "ledger.db", check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
     threading.Timer(1.0, other.rollback).start()
-    ledger.enqueue(todo, done=())
+    ledger.enqueue(todo)
     assert len(ledger.study.trials) == 1
     assert "database is locked" in capsys.readouterr().err
     other.close()
@@ -162,7 +162,7 @@ def test_a_storage_that_does_not_come_back_is_an_error(tmp_path, monkeypatch) ->
     other = sqlite3.connect(tmp_path / "ledger.db")
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(StorageError, match="when it is back, the same command goes on"):
-        ledger.enqueue(cells(1), done=())
+        ledger.enqueue(cells(1))
     other.close()
 
 
@@ -195,6 +195,52 @@ def test_passwords_are_not_shown() -> None:
     assert has_password(url)
     assert not has_password("postgresql+psycopg://me@host/db")
     assert shown("sqlite:////tmp/x.db") == "sqlite:////tmp/x.db"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql+psycopg://me:p@secret@host/db", "postgresql+psycopg://me:p@secret?x@host/db"],
+)
+def test_a_password_with_an_at_sign_is_refused_without_its_text(url) -> None:
+    with pytest.raises(StorageError, match="write %40") as caught:
+        shown(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["password", "Password", "SSLPASSWORD"])
+def test_a_password_among_the_options_is_not_shown_in_any_case(key) -> None:
+    url = f"postgresql+psycopg://me@host/db?{key}=secret"
+    assert shown(url) == "postgresql+psycopg://me@host/db"
+    assert has_password(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"]
+)
+def test_a_database_in_memory_is_refused(url) -> None:
+    with pytest.raises(StorageError, match="of its own in its memory"):
+        open_storage(url)
+
+
+def test_an_option_that_there_is_not_is_told_at_once(server) -> None:
+    url = server.database()
+    with pytest.raises(StorageError, match="sslmod"):
+        open_storage(f"{url}{'&' if '?' in url else '?'}sslmod=require")
+
+
+def test_a_look_at_a_server_makes_no_tables(server) -> None:
+    url = server.database()
+    with pytest.raises(KeyError):
+        open_storage(url, make=False)
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    assert sqlalchemy.inspect(engine).get_table_names() == []
+
+
+def test_a_storage_just_opened_judges_no_heartbeat_yet(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(outage, "_last_away", -1e9)
+    assert outage.steady()
+    Ledger(tmp_path, "study")
+    assert not outage.steady()
 
 
 def test_an_error_does_not_quote_the_password(server, capfd) -> None:

@@ -15,8 +15,11 @@ from safetensors.torch import load_file
 from experiments import train as training
 from experiments.checks import NonFiniteLossError
 from experiments.config import INCIDENTAL, Runtime, run_hash
+from experiments.data import load_splits
 from experiments.data.augment import Augment
 from experiments.errors import UserError
+from experiments.evaluate import at_once, evaluate
+from experiments.gradient_record import final_maps, probe
 from experiments.model import build_model
 from experiments.objective import Objective
 from experiments.results import FINISHED
@@ -86,6 +89,30 @@ def test_a_run_writes_what_the_analysis_reads(tiny, finished) -> None:
     masks = sorted(finished.glob("predictions/*.png"))
     assert [mask.stem for mask in masks] == list(maps["names"])
     assert np.array_equal(np.array(Image.open(masks[0])), maps["prediction"][0])
+
+
+def test_how_many_images_are_seen_at_once_changes_no_score_but_by_rounding(tiny) -> None:
+    model, objective = build_model(tiny), Objective(tiny.loss)
+    val, cpu = load_splits(tiny.data)[1], torch.device("cpu")
+    tables = [evaluate(model, val, ("MAE",), cpu, size=size)["value"] for size in (8, 3)]
+    assert np.allclose(*tables, rtol=1e-5)
+    one, two = (final_maps(objective, model, val, 4, cpu, size) for size in (8, 3))
+    assert one.keys() == two.keys()
+    assert one["names"] == two["names"]
+    for name in one.keys() - {"names"}:
+        near = 2e-3 if one[name].dtype == np.float16 else 1  # else bytes
+        assert np.allclose(one[name].astype(float), two[name].astype(float), atol=near), name
+    counts = [np.array(probe(objective, model, val, cpu, size)) for size in (8, 3)]
+    assert counts[0].sum() == counts[1].sum()
+    assert np.abs(counts[0] - counts[1]).sum() < 0.02 * counts[0].sum()
+
+
+def test_no_more_images_are_seen_at_once_than_in_training(tiny, monkeypatch) -> None:
+    parts = replace(tiny.train, batch=32, accumulate=8)
+    assert [at_once(replace(parts, accumulate=k)) for k in (1, 8, 32)] == [8, 4, 1]
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert at_once(parts) == 2
 
 
 def test_arms_start_from_the_same_weights(tiny) -> None:

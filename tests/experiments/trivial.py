@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from experiments.ledger.ledger import Ledger
+from experiments.ledger.ledger import Claim, Ledger
 from experiments.workers import signals
-from experiments.workers.supervise import run_workers
+from experiments.workers.supervise import HALT, run_workers
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,14 @@ def cells(count: int, arm: str = "a") -> list[Cell]:
     return [Cell(arm, seed, f"{arm}{seed:03d}") for seed in range(count)]
 
 
+def finish(ledger: Ledger, claim: Claim, value: float) -> None:
+    """Leave what a finished run leaves, and close the cell."""
+    run = ledger.folder / "runs" / claim.cell.folder
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "metrics.json").touch()
+    ledger.complete(claim, value)
+
+
 def drain(
     folder: Path, url: str | None, todo: Sequence[Cell], parent: int = 0, _index: int = 0
 ) -> None:
@@ -52,7 +60,7 @@ def drain(
                 return
             with (folder / "ran").open("a") as log:
                 log.write(f"{claim.cell.hash}\n")
-            ledger.complete(claim, float(claim.cell.seed))
+            finish(ledger, claim, float(claim.cell.seed))
 
 
 def slow(folder: Path, url: str | None, todo: Sequence[Cell], parent: int, _index: int) -> None:
@@ -73,7 +81,7 @@ def slow(folder: Path, url: str | None, todo: Sequence[Cell], parent: int, _inde
             claim.validated(10, 0.5)
             with (folder / "ran").open("a") as log:
                 log.write(f"{claim.cell.hash}\n")
-            ledger.complete(claim, float(claim.cell.seed))
+            finish(ledger, claim, float(claim.cell.seed))
 
 
 def dies_at_seed_0(
@@ -91,7 +99,7 @@ def dies_at_seed_0(
                 claim.stepped(5)
                 claim.before_write()
                 os.kill(os.getpid(), signal.SIGKILL)
-            ledger.complete(claim, 1.0)
+            finish(ledger, claim, 1.0)
 
 
 def hold(folder: Path, url: str | None, todo: Sequence[Cell], step: int = 0) -> None:
@@ -110,6 +118,15 @@ def broken(_parent: int, _index: int) -> None:
     raise SystemExit("no such library")
 
 
+def idle(_parent: int, _index: int) -> None:
+    """A worker that finds nothing to do, whatever waits."""
+
+
+def halts(_parent: int, _index: int) -> None:
+    """A worker that finds that nothing can be stored."""
+    raise SystemExit(HALT)
+
+
 def stuck(folder: Path, url: str | None, todo: Sequence[Cell], parent: int, _index: int) -> None:
     """Claim a cell and stay in its first step, whoever asks to stop."""
     signals.obey(parent)
@@ -119,6 +136,6 @@ def stuck(folder: Path, url: str | None, todo: Sequence[Cell], parent: int, _ind
 if __name__ == "__main__":  # FOLDER WORKER: run eight cells by three of these workers
     folder, todo = Path(sys.argv[1]), cells(8)
     ledger = Ledger(folder, "study")
-    ledger.enqueue(todo, done=())
+    ledger.enqueue(todo)
     target = {"slow": slow, "stuck": stuck}[sys.argv[2]]
     sys.exit(run_workers(target, (folder, None, todo), 3, lambda: ledger.pulse(todo)))
