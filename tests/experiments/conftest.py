@@ -11,6 +11,7 @@ import pytest
 from experiments import grid as grids
 from experiments.config import RunConfig
 from experiments.data import Counts
+from experiments.train import train
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -52,3 +53,11 @@ def tiny() -> RunConfig:
     config = grids.resolve(grid, grid.presets["smoke"], "bce", seed=0)
     data = replace(config.data, counts=Counts(train=8, val=4, test=4))
     return replace(config, data=data, train=replace(config.train, steps=6, batch=4, maps=2))
+
+
+@pytest.fixture(scope="session")
+def finished(tiny: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny run, done once."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    train(tiny, folder)
+    return folder

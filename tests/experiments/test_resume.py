@@ -4,10 +4,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from experiments import checkpoint as checkpoints
 from experiments import train as training
@@ -17,6 +15,7 @@ from experiments.errors import UserError
 from experiments.results import FINISHED, recorded
 from experiments.train import train
 from experiments.watch import LostClaim, Stopped, Watch
+from tests.experiments.runs import same_files
 
 
 class Asks(Watch):
@@ -51,29 +50,6 @@ class Steps(Watch):
         self.seen.append(step)
 
 
-def same_files(one: Path, two: Path) -> bool:
-    tables = [pd.read_parquet(folder / "per_image.parquet") for folder in (one, two)]
-    histories = [(folder / "history.csv").read_bytes() for folder in (one, two)]
-    weights = [load_file(folder / "checkpoint.safetensors") for folder in (one, two)]
-    return (
-        tables[0].equals(tables[1])
-        and histories[0] == histories[1]
-        and all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    )
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("whole") / "run"
-
-
-@pytest.fixture
-def whole(tiny, finished) -> Path:
-    if not (finished / FINISHED).exists():
-        train(tiny, finished)
-    return finished
-
-
 @pytest.fixture
 def eager(monkeypatch) -> None:
     """Every step is followed by a checkpoint."""
@@ -82,7 +58,7 @@ def eager(monkeypatch) -> None:
 
 @pytest.mark.usefixtures("eager")
 def test_a_run_killed_between_checkpoints_goes_on_to_the_bitwise_same_result(
-    tiny, whole, tmp_path
+    tiny, finished, tmp_path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tiny, tmp_path, Dies(after=4))
@@ -93,14 +69,14 @@ def test_a_run_killed_between_checkpoints_goes_on_to_the_bitwise_same_result(
     again = Steps()
     train(tiny, tmp_path, again)
     assert again.seen == list(range(4, 7))
-    assert same_files(whole, tmp_path)
+    assert same_files(finished, tmp_path)
     assert not draft.exists()
     assert not (tmp_path / FILE).exists()
 
 
 @pytest.mark.parametrize("question", [0, 6, 7])  # 6: after the last step; 7: while testing
 def test_a_run_that_is_asked_to_stop_saves_leaves_and_goes_on(
-    tiny, whole, tmp_path, question
+    tiny, finished, tmp_path, question
 ) -> None:
     with pytest.raises(Stopped, match=f"step {min(question + 1, 6)} of 6"):
         train(tiny, tmp_path, Asks(question))
@@ -108,7 +84,7 @@ def test_a_run_that_is_asked_to_stop_saves_leaves_and_goes_on(
     again = Steps()
     train(tiny, tmp_path, again)
     assert again.seen == list(range(min(question + 2, 7), 7))
-    assert same_files(whole, tmp_path)
+    assert same_files(finished, tmp_path)
 
 
 def test_a_float16_run_goes_on_with_its_scale(tiny, tmp_path) -> None:
@@ -142,7 +118,7 @@ def test_a_finished_run_that_nobody_heard_of_is_not_done_again(tiny, tmp_path) -
 
 
 def test_who_lost_the_claim_writes_nothing_and_the_new_owner_keeps_its_rows(
-    tiny, whole, tmp_path
+    tiny, finished, tmp_path
 ) -> None:
     """The old owner takes its last steps when the new one has finished the run."""
 
@@ -160,7 +136,7 @@ def test_who_lost_the_claim_writes_nothing_and_the_new_owner_keeps_its_rows(
 
     with pytest.raises(LostClaim):
         train(tiny, tmp_path, Loses())
-    assert same_files(whole, tmp_path)
+    assert same_files(finished, tmp_path)
     assert not (tmp_path / FILE).exists()
 
 

@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,6 +24,7 @@ from experiments.objective import Objective
 from experiments.results import FINISHED
 from experiments.train import train
 from experiments.watch import Watch
+from tests.experiments.runs import same_files
 
 
 class Heard(Watch):
@@ -39,30 +39,6 @@ class Heard(Watch):
 
     def validated(self, step: int, value: float) -> None:
         self.values[step] = value
-
-
-def same_files(one: Path, two: Path) -> bool:
-    tables = [pd.read_parquet(folder / "per_image.parquet") for folder in (one, two)]
-    histories = [(folder / "history.csv").read_text() for folder in (one, two)]
-    weights = [load_file(folder / "checkpoint.safetensors") for folder in (one, two)]
-    return (
-        tables[0].equals(tables[1])
-        and histories[0] == histories[1]
-        and all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    )
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("whole") / "run"
-
-
-@pytest.fixture
-def finished(tiny, kept) -> Path:
-    """A finished run, done once."""
-    if not (kept / FINISHED).exists():
-        train(tiny, kept)
-    return kept
 
 
 def test_a_run_twice_is_bitwise_the_same_and_another_seed_is_not(tiny, finished, tmp_path) -> None:
