@@ -1,7 +1,6 @@
 """Masks for folders of images: by a run's checkpoint or an official one."""
 
 import errno
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,8 @@ from PIL import Image
 import models
 from experiments import evaluate as evaluation
 from experiments import predict as cli
-from experiments.config import RunConfig
 from experiments.data import DataConfig, load_splits
 from experiments.results import FINISHED
-from experiments.train import train
 from models import BiRefNet
 
 SIZES = {"wide.png": (90, 150), "large.jpg": (300, 200), "small.png": (64, 64)}  # (H, W)
@@ -41,14 +38,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image.save(root / split / "im" / name, exif=turned)
             mask.save(root / split / "gt" / f"{Path(name).stem}.png")
     return root
-
-
-@pytest.fixture(scope="module")
-def finished(tiny: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished tiny run."""
-    folder = tmp_path_factory.mktemp("run")
-    train(replace(tiny, train=replace(tiny.train, steps=2, validations=1)), folder)
-    return folder
 
 
 def masks(folder: Path) -> dict[str, np.ndarray]:
