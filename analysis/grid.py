@@ -56,6 +56,7 @@ class Grid:
     guards: tuple[str, ...]
     margin: float
     seeds: tuple[int, ...]
+    seeds_added: tuple[int, ...]  # those that joined after a table was written
     data_name: str
     data_digest: str
     commit: str
@@ -93,6 +94,7 @@ def parse_grid(raw: dict[str, Any], *, where: str) -> Grid:
         guards=tuple(raw["guards"]),
         margin=float(margin),
         seeds=seeds,
+        seeds_added=tuple(raw.get("seeds_added", ())),  # older files have none
         data_name=raw["data"]["name"],
         data_digest=raw["data"]["digest"],
         commit=raw["commit"],

@@ -47,8 +47,13 @@ def _arms(summary: Summary) -> str:
     return (
         "Mean over the test images, then over seeds ± half the 95 % Student t interval over "
         f"seeds, which holds for this test set. The seed is the unit (n); seeds "
-        f"{ranges(summary.grid.seeds)}.{bold}"
+        f"{ranges(summary.grid.seeds)}{_added(summary.grid.seeds_added)}.{bold}"
     )
+
+
+def _added(seeds: tuple[int, ...]) -> str:
+    """Seeds added after a look: who adds until a result pleases finds one by chance."""
+    return f", of which {ranges(seeds)} joined after a table had been written" if seeds else ""
 
 
 def _test(summary: Summary) -> str:

@@ -14,7 +14,8 @@ from experiments.errors import UserError
 if TYPE_CHECKING:  # torch takes seconds; --help needs none
     from experiments.cli.job import Job
     from experiments.grid import Cell
-    from experiments.ledger.ledger import CellState, Ledger
+    from experiments.ledger.attempts import CellState
+    from experiments.ledger.ledger import Ledger
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -161,7 +162,7 @@ def conclude(job: "Job", ledger: "Ledger") -> int:
 
 def advice(bad: "list[CellState]") -> str:
     """What to do about cells that are not complete."""
-    from experiments.ledger.ledger import STRIKES
+    from experiments.ledger.attempts import STRIKES
 
     kinds = {state.state for state in bad}
     advice = []

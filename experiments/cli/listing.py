@@ -4,7 +4,8 @@ from contextlib import suppress
 
 from experiments.cli.job import Job
 from experiments.errors import UserError
-from experiments.ledger.ledger import CellState, Ledger
+from experiments.ledger.attempts import CellState
+from experiments.ledger.ledger import Ledger
 from experiments.ledger.outage import StorageError
 
 HEAD = ("arm", "seed", "state", "hash", "seconds", "")

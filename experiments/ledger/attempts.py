@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from experiments.ledger.claim import DIED, ENDED, ERROR, FAILED, INTERRUPTED, RUN, machine
-from experiments.workers.progress import Running
+from experiments.ledger.pulse import Running
 
 if TYPE_CHECKING:  # a ledger needs no torch
     from experiments.grid import Cell

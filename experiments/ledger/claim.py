@@ -21,10 +21,10 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from experiments import signals
 from experiments.ledger.outage import GRACE, is_away, patiently, steady
 from experiments.ledger.storage import BEAT
 from experiments.watch import LostClaim, Watch
-from experiments.workers import signals
 
 if TYPE_CHECKING:  # a ledger needs no torch
     from experiments.grid import Cell
@@ -68,16 +68,23 @@ def identity(lock: Path) -> list[int]:
     return [found.st_dev, found.st_ino]
 
 
-class Held(Watch):
-    """A running trial that is this process's for as long as the context lasts.
+class Claim(Watch):
+    """A cell that this process, and no other, is to run, for as long as the context lasts.
 
     A thread beats, and writes down step and validation values: training never waits for a
     storage but where `before_write` has to be sure.
     """
 
     def __init__(
-        self, storage: RDBStorage, url: str, trial_id: int, lock: Path, folder: Path
+        self,
+        storage: RDBStorage,
+        url: str,
+        trial_id: int,
+        lock: Path,
+        folder: Path,
+        cell: "Cell",
     ) -> None:
+        self.cell = cell
         self.storage, self.url, self.trial_id = storage, url, trial_id
         self.place = {"folder": str(folder.resolve()), "lock": str(lock), "file": identity(lock)}
         self.step = self.saved = 0
@@ -187,43 +194,27 @@ class Held(Watch):
                 self.tell()
 
 
-class Claim(Held):
-    """A cell that this process, and no other, is to run; also what its run is watched by."""
-
-    def __init__(
-        self,
-        storage: RDBStorage,
-        url: str,
-        trial_id: int,
-        lock: Path,
-        folder: Path,
-        cell: "Cell",
-    ) -> None:
-        super().__init__(storage, url, trial_id, lock, folder)
-        self.cell = cell
-
-
-def take(held: Held) -> bool:
+def take(claim: Claim) -> bool:
     """Whether the trial was waiting until now, and is ours; the caller has its lock."""
     # Others must be able to judge a worker that dies right after it took the trial, so what they
     # judge by is there before. Only where another machine might write the attribute at the same
     # moment is it written after, and the heartbeat has to do in between.
-    alone = held.storage.engine.name == "sqlite"
+    alone = claim.storage.engine.name == "sqlite"
 
     def taken() -> bool:
         try:
             if alone:
-                held.tell()
+                claim.tell()
             else:
-                held.storage.record_heartbeat(held.trial_id)
-            return bool(held.storage.set_trial_state_values(held.trial_id, TrialState.RUNNING))
+                claim.storage.record_heartbeat(claim.trial_id)
+            return bool(claim.storage.set_trial_state_values(claim.trial_id, TrialState.RUNNING))
         except (LostClaim, UpdateFinishedTrialError):  # claimed and finished since it was listed
             return False
 
-    if not patiently(taken, held.url, tell=False):
+    if not patiently(taken, claim.url, tell=False):
         return False
     if not alone:
-        patiently(lambda: held.tell(beat=False), held.url, tell=False)
+        patiently(lambda: claim.tell(beat=False), claim.url, tell=False)
     return True
 
 

@@ -18,9 +18,9 @@ from sqlalchemy.engine import URL
 
 from experiments.artifacts import attach
 from experiments.errors import UserError
-from experiments.ledger.attempts import STRIKES as STRIKES
-from experiments.ledger.attempts import CellState as CellState
 from experiments.ledger.attempts import (
+    STRIKES,
+    CellState,
     Retry,
     failures,
     running,
@@ -36,16 +36,16 @@ from experiments.ledger.claim import (
     FAILED,
     INTERRUPTED,
     RUN,
+    Claim,
     close_orphans,
     host,
     lock_path,
     machine,
     take,
 )
-from experiments.ledger.claim import Claim as Claim
 from experiments.ledger.outage import parse, patiently, shown
+from experiments.ledger.pulse import Pulse, Running
 from experiments.ledger.storage import exclusive, open_storage, open_study
-from experiments.workers.progress import Pulse, Running
 
 if TYPE_CHECKING:  # a ledger needs no torch
     from experiments.grid import Cell

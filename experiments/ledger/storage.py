@@ -14,10 +14,7 @@ from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 
-from experiments.ledger.outage import GRACE, came_back, parse
-from experiments.ledger.outage import StorageError as StorageError
-from experiments.ledger.outage import patiently as patiently
-from experiments.ledger.outage import shown as shown
+from experiments.ledger.outage import GRACE, StorageError, came_back, parse, patiently, shown
 
 BEAT = 5  # seconds between two heartbeats: nothing to a database, even from a hundred workers
 BUSY = 15  # seconds SQLite itself waits for another's lock before it says so

@@ -11,10 +11,10 @@ from experiments.grid import Cell
 from experiments.ledger.attempts import Retry
 from experiments.ledger.claim import Claim
 from experiments.ledger.ledger import Ledger, Wanted
+from experiments.ledger.pulse import Pulse
 from experiments.ledger.storage import exclusive
 from experiments.search.draw import Drawn, draw, setting
 from experiments.search.run import FIRST_SEED, Plan
-from experiments.workers.progress import Pulse
 
 SETTING = "setting"  # attribute: identity of the knobs; there once they are all stored
 TRIED = (TrialState.COMPLETE, TrialState.PRUNED)

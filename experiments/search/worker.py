@@ -8,15 +8,15 @@ import optuna
 from optuna.trial import TrialState
 from tqdm import tqdm
 
+from experiments import signals
 from experiments.errors import UserError
 from experiments.grid import Cell
 from experiments.ledger.claim import Claim
-from experiments.ledger.storage import StorageError
+from experiments.ledger.outage import StorageError
 from experiments.search.run import Plan
 from experiments.search.setting import SettingRun
 from experiments.search.study import Settings
 from experiments.watch import LostClaim
-from experiments.workers import signals
 from experiments.workers.supervise import HALT
 from experiments.workers.worker import close, deal_gpu
 

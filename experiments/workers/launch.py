@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from experiments import signals
 from experiments.cli.job import Job
 from experiments.config import Runtime
 from experiments.errors import UserError
@@ -18,7 +19,6 @@ from experiments.files import whole
 from experiments.grid import Cell
 from experiments.ledger.ledger import Ledger
 from experiments.ledger.outage import StorageError, has_password
-from experiments.workers import signals
 from experiments.workers.progress import Bars
 from experiments.workers.supervise import STILLBORN
 from experiments.workers.worker import claim_and_run

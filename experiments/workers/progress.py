@@ -1,36 +1,14 @@
-"""How far a command is: what its supervisor asks about once a second, and the bars it draws."""
+"""The bars that a supervisor draws: one for everything, one for each run."""
 
 import sys
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from tqdm import tqdm
 
+from experiments.ledger.pulse import Pulse, Running
+
 BARS = 16  # runs with a bar of their own; more would not fit a screen
-
-
-@dataclass(frozen=True)
-class Running:
-    """A run that some worker is at."""
-
-    key: str  # tells it from every other, also from an earlier attempt
-    label: str
-    step: int
-    steps: int
-    pid: int | None  # its worker's process, where that is on this machine
-
-
-@dataclass(frozen=True)
-class Pulse:
-    """How things stand at one moment."""
-
-    total: int  # cells, or settings of a search
-    done: int
-    waiting: int  # what a further worker would find to do
-    begun: int  # attempts ever begun: grows with every claim
-    running: tuple[Running, ...]
-    failures: tuple[str, ...] = ()  # of this command so far, a line each
 
 
 class Bars:

@@ -3,14 +3,13 @@
 import os
 from contextlib import suppress
 
-from experiments import distributed
+from experiments import distributed, signals
 from experiments.cli.job import Job
 from experiments.errors import UserError
 from experiments.grid import Cell
 from experiments.ledger.ledger import Ledger
 from experiments.train import train
 from experiments.watch import LostClaim, Stopped
-from experiments.workers import signals
 from experiments.workers.worker import attempt
 
 

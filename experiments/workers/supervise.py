@@ -12,8 +12,9 @@ from typing import Any
 from tqdm import tqdm
 
 from experiments.errors import UserError
-from experiments.workers.progress import Bars, Pulse
-from experiments.workers.signals import Stop, no_interrupt, passing_on
+from experiments.ledger.pulse import Pulse
+from experiments.signals import Stop, no_interrupt, passing_on
+from experiments.workers.progress import Bars
 
 HALT = 3  # exit code of a worker that said why and is not to be replaced
 STILLBORN = 3  # so many in a row that end by an error and claimed nothing: the fault is not chance

@@ -11,19 +11,19 @@ from traceback import format_exception
 
 from tqdm import tqdm
 
+from experiments import signals
 from experiments.config import Runtime
 from experiments.errors import UserError
 from experiments.files import whole
 from experiments.grid import Cell
-from experiments.ledger.ledger import Claim, Ledger
+from experiments.ledger.claim import Claim
+from experiments.ledger.ledger import Ledger
 from experiments.ledger.outage import StorageError, room
 from experiments.train import train
 from experiments.watch import LostClaim, Stopped
-from experiments.workers import signals
 from experiments.workers.supervise import HALT
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM)
-MEND = "make room, and the same command goes on"
 # torch and safetensors raise errors of their own, which tell the system's in words.
 DISK_WORDS = (
     "PytorchStreamWriter",
@@ -118,9 +118,9 @@ def close(ledger: Ledger, claim: Claim, run: Path, error: Exception) -> None:
     elif isinstance(error, UserError):
         ledger.fail(claim, " ".join(str(error).split()))
     elif disk_at_fault(error, ledger.folder):
-        message = f"cannot write to {ledger.folder}: {_words(error)}; {room(ledger.folder)}"
-        ledger.give_back(claim, message)
-        raise UserError(f"{message}; {MEND}") from error
+        told = no_room(ledger.folder, error)
+        ledger.give_back(claim, str(told))
+        raise told from error
     else:
         run.mkdir(parents=True, exist_ok=True)
         with whole(run / "error.txt") as draft:
@@ -150,9 +150,15 @@ def told_where(folder: Path) -> Iterator[None]:
     except OSError as error:
         if not disk_at_fault(error, folder):
             raise
-        raise UserError(
-            f"cannot write to {folder}: {_words(error)}; {room(folder)}; {MEND}"
-        ) from error
+        raise no_room(folder, error) from error
+
+
+def no_room(folder: Path, error: Exception) -> UserError:
+    """The error for a folder whose disk takes nothing."""
+    return UserError(
+        f"cannot write to {folder}: {_words(error)}; {room(folder)}; make room, and the same "
+        "command goes on"
+    )
 
 
 def disk_at_fault(error: BaseException | None, folder: Path) -> bool:

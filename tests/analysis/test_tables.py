@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import math
 import re
 import shutil
@@ -100,6 +101,15 @@ def test_below_six_seeds_there_is_no_p_and_no_verdict_but_a_reason(
     assert "No verdict below 6 seeds." in text
     assert "| — | — |" in text
     assert "**" not in text
+
+
+def test_seeds_that_joined_after_a_table_are_told(make_grid: Any) -> None:
+    folder = make_grid(seeds=8)
+    assert "joined after" not in markdown(summarise(load(folder)))
+    plan = json.loads((folder / "grid.json").read_text())
+    (folder / "grid.json").write_text(json.dumps({**plan, "seeds_added": [6, 7]}))
+    told = "seeds 0–7, of which 6–7 joined after a table had been written."
+    assert told in markdown(summarise(load(folder)))
 
 
 def test_a_preset_that_is_no_evidence_prints_no_test_whatever_its_seeds(make_grid: Any) -> None:

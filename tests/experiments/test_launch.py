@@ -14,15 +14,16 @@ from typing import Any
 
 import pytest
 
+from experiments import signals
 from experiments.cli import options
 from experiments.cli.job import Job, prepare
 from experiments.config import Runtime
 from experiments.errors import UserError
 from experiments.ledger.ledger import Ledger
+from experiments.ledger.pulse import Pulse
 from experiments.run import main
 from experiments.watch import Stopped
-from experiments.workers import launch, signals, worker
-from experiments.workers.progress import Pulse
+from experiments.workers import launch, worker
 from tests.experiments.trivial import cells
 
 ROOT = Path(__file__).parent.parent.parent

@@ -15,7 +15,8 @@ from experiments.errors import UserError
 from experiments.ledger import claim as claims
 from experiments.ledger import ledger as ledgers
 from experiments.ledger import outage
-from experiments.ledger.ledger import STRIKES, Ledger
+from experiments.ledger.attempts import STRIKES
+from experiments.ledger.ledger import Ledger
 from experiments.watch import LostClaim
 from tests.experiments.trivial import Cell, cells, drain, finish, hold
 
@@ -215,16 +216,24 @@ def test_a_complete_cell_whose_results_are_gone_is_run_again(tmp_path) -> None:
     assert states(ledger, todo) == ["complete", "missing"]
 
 
-def test_a_cell_that_another_machine_completed_is_elsewhere_until_its_files_are_here(
-    tmp_path, monkeypatch
-) -> None:
-    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+def completed_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Ledger, list[Cell], Path]:
+    """A ledger, its cell that another machine completed, and the file that is not here."""
+    ledger, todo = Ledger(folder, "study"), cells(1)
     ledger.enqueue(todo)
     with monkeypatch.context() as away:
         away.setattr(claims, "host", lambda: "another")
-        complete_once(Ledger(tmp_path, "study"), todo)
-    file = tmp_path / "runs" / todo[0].folder / "metrics.json"
+        complete_once(Ledger(folder, "study"), todo)
+    file = folder / "runs" / todo[0].folder / "metrics.json"
     file.unlink()
+    return ledger, todo, file
+
+
+def test_a_cell_that_another_machine_completed_is_elsewhere_until_its_files_are_here(
+    tmp_path, monkeypatch
+) -> None:
+    ledger, todo, file = completed_elsewhere(tmp_path, monkeypatch)
     found = ledger.states(todo)["a000"]
     assert (found.state, found.where) == ("elsewhere", f"another:{tmp_path}")
     assert ledger.enqueue(todo) == []
@@ -233,12 +242,7 @@ def test_a_cell_that_another_machine_completed_is_elsewhere_until_its_files_are_
 
 
 def test_what_is_elsewhere_is_run_here_if_all_are_asked_for(tmp_path, monkeypatch) -> None:
-    ledger, todo = Ledger(tmp_path, "study"), cells(1)
-    ledger.enqueue(todo)
-    with monkeypatch.context() as away:
-        away.setattr(claims, "host", lambda: "another")
-        complete_once(Ledger(tmp_path, "study"), todo)
-    (tmp_path / "runs" / todo[0].folder / "metrics.json").unlink()
+    ledger, todo, _ = completed_elsewhere(tmp_path, monkeypatch)
     assert ledger.enqueue(todo, retry="all") == todo
 
 

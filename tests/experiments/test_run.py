@@ -23,7 +23,8 @@ from experiments.cli.options import parser
 from experiments.config import Runtime
 from experiments.errors import UserError
 from experiments.ledger import registration
-from experiments.ledger.ledger import CellState, Ledger
+from experiments.ledger.attempts import CellState
+from experiments.ledger.ledger import Ledger
 from experiments.search import run as search
 from experiments.workers import worker
 

@@ -18,12 +18,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from experiments import signals
 from experiments.config import Runtime
 from experiments.errors import UserError
 from experiments.files import whole
 from experiments.ledger import storage
 from experiments.ledger.ledger import Ledger
-from experiments.workers import signals, worker
+from experiments.workers import worker
 from experiments.workers.supervise import run_workers
 from experiments.workers.worker import claim_and_run, gpu_of
 from tests.experiments.trivial import broken, cells, dies_at_seed_0, halts, idle, slow

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from experiments.ledger.ledger import Claim, Ledger
-from experiments.workers import signals
+from experiments import signals
+from experiments.ledger.claim import Claim
+from experiments.ledger.ledger import Ledger
 from experiments.workers.supervise import HALT, run_workers
 
 
