@@ -28,6 +28,7 @@ CODE_FILES = (
     "model.py",
     "objective.py",
     "optim.py",
+    "scores.py",
     "seeding.py",
     "train.py",
 )
@@ -45,6 +46,7 @@ INCIDENTAL = (
 Precision = Literal["float32", "bfloat16", "float16"]
 Schedule = Literal["constant", "cosine", "step"]
 Device = Literal["auto", "cpu", "cuda"]
+Variant = Literal["plain", "published"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class TrainConfig:
     validations: int = 4  # evenly spaced, the last one at the end
     moments: int = 5  # steps at which gradient maps, excess BCE and grad_share are recorded
     maps: int = 4  # test images whose maps are kept
+    metrics: Variant = "plain"  # "published": predictions stretched, masks cut above 128
     save_seconds: float = 60.0  # least time between two training checkpoints
 
     def __post_init__(self) -> None:
@@ -96,6 +99,7 @@ class TrainConfig:
             _above(name, getattr(self, name), 0, whole=name == "warmup")
         _choose("schedule", self.schedule, get_args(Schedule))
         _choose("precision", self.precision, get_args(Precision))
+        _choose("metrics", self.metrics, get_args(Variant))
         if not 0 < self.lr < math.inf:
             raise UserError(f"train.lr is {self.lr}, expected above 0")
         if self.batch % self.accumulate:

@@ -1,21 +1,30 @@
 """A model's metrics on a split, image by image, each mask at its own resolution."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from experiments import distributed
-from experiments.config import TrainConfig
-from experiments.data import Samples, to_tensors
-from experiments.data.samples import normalise
-from experiments.metrics import LOWER_IS_BETTER, image_metrics
+from experiments.config import TrainConfig, Variant
+from experiments.data import Samples, normalise, to_tensors
+from experiments.gradient_record import common_scores
+from experiments.metrics import GRADIENT, LOWER_IS_BETTER, MAXIMA, METRICS
+from experiments.scores import Output, Scored, Scorer, scored
 from models.birefnet import BiRefNet
 
 CHUNK = 8  # images a forward pass, at most
+ALL = METRICS + GRADIENT
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a split."""
+
+    table: pd.DataFrame  # long: image, group, area, outline, components, metric, value
+    scores: dict[str, float]  # mean over images of each metric; MAXIMA of the mean curves
 
 
 def at_once(t: TrainConfig) -> int:
@@ -30,43 +39,77 @@ def evaluate(
     device: torch.device,
     between: Callable[[], None] = lambda: None,
     size: int = CHUNK,
-) -> pd.DataFrame:
-    """Long table (image, group, metric, value) of a split; the model stays in training mode.
+    workers: int = 0,
+    variant: Variant = "plain",
+) -> Evaluation:
+    """The named metrics of a split; the model stays in training mode.
 
-    `between` is called before each chunk of `size` images, and may raise.
+    Args:
+        names: of ALL; those of GRADIENT are left out where the model predicts no gradient.
+        between: called before each chunk of `size` images; may raise.
+        workers: processes that compute metrics while the model goes on; 0: none.
+        variant: of the metrics.
+
+    Raises:
+        UserError: a mask that cannot be read; a process that was ended.
     """
+    scorer = Scorer(samples.source, tuple(n for n in names if n not in GRADIENT), variant)
     model.eval()
-    rows = []
+    outputs = _outputs(model, samples, names, device, between, size)
+    found = list(scored(scorer, outputs, workers))
+    model.train()
+    return Evaluation(_table(samples, found), _scores(found))
+
+
+def _outputs(
+    model: BiRefNet,
+    samples: Samples,
+    names: Sequence[str],
+    device: torch.device,
+    between: Callable[[], None],
+    size: int,
+) -> Iterator[Output]:
+    wanted = [name for name in names if name in GRADIENT]
     for start in range(0, len(samples), size):
         between()
         chosen = range(start, min(start + size, len(samples)))
-        images, _ = to_tensors([samples[i] for i in chosen])
+        images, targets = (x.to(device) for x in to_tensors([samples[i] for i in chosen]))
+        inputs = normalise(images)
         with torch.inference_mode():
-            logits = model(normalise(images.to(device))).logits.cpu()
-        for i, one in zip(chosen, logits, strict=True):
-            mask = samples.native_mask(i)
-            for metric, value in image_metrics(
-                at_resolution(one, mask.shape), mask, names
-            ).items():
-                rows.append((samples.names[i], samples.groups[i], metric, value))
-    model.train()
-    return pd.DataFrame(rows, columns=["image", "group", "metric", "value"])
+            out = model(inputs)
+        known = common_scores(out, inputs, targets) if wanted else [{}] * len(chosen)
+        for i, logits, values in zip(chosen, out.logits.float().cpu(), known, strict=True):
+            kept = {name: values[name] for name in wanted if name in values}
+            yield Output(i, logits.numpy(), kept)
 
 
-def mean_scores(table: pd.DataFrame) -> dict[str, float]:
-    """Mean over images of each metric."""
-    means = table.groupby("metric")["value"].mean()
-    return {str(metric): float(value) for metric, value in means.items()}
+def _table(samples: Samples, found: Sequence[Scored]) -> pd.DataFrame:
+    rows = [
+        {
+            "image": samples.names[one.index],
+            "group": samples.groups[one.index],
+            **one.shape,
+            "metric": metric,
+            "value": value,
+        }
+        for one in found
+        for metric, value in one.scores.values.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _scores(found: Sequence[Scored]) -> dict[str, float]:
+    first = found[0].scores
+    means = {
+        name: float(np.mean([one.scores.values[name] for one in found])) for name in first.values
+    }
+    for name, of in MAXIMA.items():
+        if of in first.curves:
+            curve = np.mean([one.scores.curves[of] for one in found], axis=0)
+            means[name] = float(curve.max())
+    return means
 
 
 def signed(metric: str, value: float) -> float:
     """The value, higher better; its own inverse."""
     return -value if metric in LOWER_IS_BETTER else value
-
-
-def at_resolution(logits: Tensor, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Probabilities (H, W) of one image's logits (1, h, w), at the mask's own resolution."""
-    probability = torch.sigmoid(logits.float())[None]
-    if probability.shape[-2:] != shape:
-        probability = torch.nn.functional.interpolate(probability, shape, mode="bilinear")
-    return probability[0, 0].double().clamp(0, 1).numpy()

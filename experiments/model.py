@@ -1,6 +1,7 @@
 """The model of a run, and what it is trained by."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from experiments.config import RunConfig, TrainConfig
 from experiments.errors import UserError
 from experiments.files import file_digest
 from experiments.objective import Objective
+from experiments.seeding import stream_seed
 from models.birefnet import BiRefNet, BiRefNetOutput
 
 
@@ -17,11 +19,23 @@ def build_model(config: RunConfig) -> BiRefNet:
     """The model of a run; a parameter starts at a value of (seed, its name) alone.
 
     With `start` among the switches it is an official checkpoint's, the same for every seed.
+    `perturb` e makes it a copy that differs by chance alone: every initial parameter, those of a
+    frozen backbone too, is multiplied by 1 + e n, n standard normal of (seed, its name).
 
     Raises:
         UserError: an unknown or impossible switch; a checkpoint that changed or does not fit.
     """
     switches = dict(config.model)
+    amount = switches.pop("perturb", 0.0)
+    if not isinstance(amount, (int, float)) or not 0 <= amount < 1:
+        raise UserError(f"model.perturb is {amount!r}, expected a number from 0 to below 1")
+    model = _initial(config, switches)
+    if amount:
+        perturb(model, config.seed, amount)
+    return model
+
+
+def _initial(config: RunConfig, switches: dict[str, Any]) -> BiRefNet:
     try:
         if "start" in switches:
             file, digest = Path(switches.pop("start")), switches.pop("start_digest")
@@ -33,6 +47,14 @@ def build_model(config: RunConfig) -> BiRefNet:
         raise UserError(f"model of this arm: {error}") from error
     models.initialise(model, config.seed)
     return model
+
+
+def perturb(model: nn.Module, seed: int, amount: float) -> None:
+    """Multiply every parameter, in place, by 1 + amount n, n standard normal of (seed, name)."""
+    with torch.no_grad():
+        for name, values in model.named_parameters():
+            draw = torch.Generator().manual_seed(stream_seed(seed, "perturb", name))
+            values.mul_(1 + amount * torch.randn(values.shape, generator=draw))
 
 
 class Supervised(nn.Module):

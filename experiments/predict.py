@@ -24,10 +24,11 @@ from experiments.data.decode import Pixels, read_image
 from experiments.data.layouts import is_image
 from experiments.device import choose
 from experiments.errors import UserError
-from experiments.evaluate import CHUNK, at_resolution
+from experiments.evaluate import CHUNK
 from experiments.files import whole
 from experiments.model import build_model
 from experiments.results import FINISHED
+from experiments.scores import at_resolution
 from models.birefnet import BiRefNet
 
 WEIGHTS = "checkpoint.safetensors"

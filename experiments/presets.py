@@ -18,7 +18,7 @@ PRESETS = {
         about="embedded data, 128 px, lite with a frozen encoder",
         data=DataConfig(size=(128, 128), counts=Counts(train=488, val=40, test=92)),
         model={"preset": "lite", "freeze_backbone": True},
-        train=TrainConfig(steps=100, batch=8, lr=5e-3, warmup=10, validations=3),
+        train=TrainConfig(steps=100, batch=8, lr=5e-3, warmup=10, validations=10),
         minutes=1.0,
     ),
     "bench": Preset(

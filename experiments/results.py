@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 from safetensors.torch import save_file
 
 from experiments import checkpoint
 from experiments.checkpoint import Progress
 from experiments.config import RunConfig
-from experiments.evaluate import mean_scores, signed
+from experiments.evaluate import Evaluation, signed
 from experiments.files import whole
 from experiments.watch import Watch
 
@@ -45,20 +44,20 @@ def write_results(
     folder: Path,
     config: RunConfig,
     state: Progress,
-    table: pd.DataFrame | None,
+    tested: Evaluation | None,
     maps: dict[str, Any],
     identity: Mapping[str, str],
     watch: Watch,
 ) -> None:
-    """Write a run's files, FINISHED last; `table` is None where the test split was left alone."""
+    """Write a run's files, FINISHED last; `tested` is None where the test split was left alone."""
 
     def put(name: str) -> AbstractContextManager[Path]:
         watch.before_write()
         return whole(folder / name)
 
-    if table is not None:
+    if tested is not None:
         with put("per_image.parquet") as draft:
-            table.to_parquet(draft, index=False)
+            tested.table.to_parquet(draft, index=False)
     with put("checkpoint.safetensors") as draft:
         save_file(state.best_weights, draft)
     arrays = {
@@ -79,7 +78,7 @@ def write_results(
     summary = {
         **identity,
         "seed": config.seed,
-        **({} if table is None else {"test": mean_scores(table)}),
+        **({} if tested is None else {"test": tested.scores}),
         "validation": signed(config.select, state.best),
         "select": config.select,
         "best_step": state.best_step,

@@ -1,4 +1,4 @@
-"""Run a grid: train every missing cell, then write its table and figures.
+"""Run a grid: train every missing cell, then write its report.
 
 python experiments/run.py --grid grad_loss
 """
@@ -6,6 +6,7 @@ python experiments/run.py --grid grad_loss
 import argparse
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.cli.options import parser
@@ -22,9 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line.
 
     Returns:
-        0 only if every chosen cell is complete and the table is written; 1 if some is not; 2 for
-        a mistake in the command, or where nothing can be stored, also if a worker found that
-        while it ran; 128 + the signal that stopped it.
+        0 only if every chosen cell is complete and the report is written; 1 if some is not
+        complete; 2 for a mistake in the command, or where nothing can be stored, also if a worker
+        found that while it ran; 3 if all are complete and only their report failed; 128 + the
+        signal that stopped it.
     """
     options = parser().parse_args(arguments)
     try:
@@ -137,27 +139,41 @@ def start(job: "Job", options: argparse.Namespace, ledger: "Ledger", todo: "list
 
 
 def conclude(job: "Job", ledger: "Ledger") -> int:
-    """Write table and figures, say where they are and what is missing."""
-    from analysis.report import write  # matplotlib: not needed by --list and --help
-
+    """Write the report, say where it is and what is missing."""
     states = ledger.states(job.chosen)
     bad = [state for state in states.values() if state.state != "complete"]
     for state in bad:
         print(f"{state.state}: {state.arm} seed {state.seed}: {state.reason}", file=sys.stderr)
-    if len(bad) < len(job.chosen):
-        try:
-            written = write(job.folder)
-        except (ValueError, OSError) as error:
-            raise UserError(f"the analysis refused these results: {error}") from error
-        print((job.folder / "table.md").read_text(encoding="utf-8"))
-        print(f"written to {job.folder}: " + ", ".join(path.name for path in written))
+    reported = len(bad) == len(job.chosen) or analyse(job.folder)
     print(
         f"dashboard: pip install optuna-dashboard; optuna-dashboard {shlex.quote(ledger.shown)} "
         f"--artifact-dir {shlex.quote(str(job.folder / 'artifacts'))}"
     )
     if bad:
         print(f"{len(bad)} of {len(job.chosen)} cells are not complete; {advice(bad)}")
-    return 1 if bad else 0
+    return 1 if bad else 0 if reported else 3
+
+
+def analyse(folder: Path) -> bool:
+    """Write the report of a grid's folder and tell it in short.
+
+    Returns:
+        Whether that went well. Where it did not, the runs are there all the same, and the
+        message has the command that makes the report of them.
+    """
+    try:
+        from analysis.report import report  # matplotlib: not needed by --list and --help
+
+        print(report(folder))
+    except Exception as error:
+        again = f"python -m analysis.report {shlex.quote(str(folder))}"
+        print(
+            f"the runs are kept, but their report failed: {type(error).__name__}: {error}\n"
+            f"to make it again: {again}",
+            file=sys.stderr,
+        )
+        return False
+    return True
 
 
 def advice(bad: "list[CellState]") -> str:

@@ -9,7 +9,7 @@ step), so a killed run goes on from its last checkpoint to the same result.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -27,8 +27,7 @@ from experiments.config import RunConfig, Runtime
 from experiments.data import Samples, batches, load_splits, normalise
 from experiments.data.augment import Augment
 from experiments.errors import UserError
-from experiments.evaluate import at_once, evaluate, mean_scores, signed
-from experiments.metrics import METRICS
+from experiments.evaluate import ALL, Evaluation, at_once, evaluate, signed
 from experiments.model import Supervised, build_model
 from experiments.objective import Objective
 from experiments.optim import Optimizer
@@ -58,6 +57,19 @@ class Run:
     state: Progress
     validate_at: set[int]  # after so many steps
     moments: set[int]  # steps at which more is recorded
+
+    @property
+    def evaluate(self) -> Callable[..., Evaluation]:
+        """`evaluate` on this run's model, as its configuration says."""
+        t = self.config.train
+        return partial(
+            evaluate,
+            self.model,
+            device=self.device,
+            size=at_once(t),
+            workers=self.config.data.workers,
+            variant=t.metrics,
+        )
 
 
 def train(
@@ -229,9 +241,7 @@ def follow(run: Run, row: dict[str, float], val_set: Samples) -> None:
 def validate(run: Run, samples: Samples) -> float:
     """Score the validation split, and keep the weights if they are the best so far."""
     metric, state = run.config.select, run.state
-    size = at_once(run.config.train)
-    table = evaluate(run.model, samples, (metric,), run.device, size=size)
-    value = mean_scores(table)[metric]
+    value = run.evaluate(samples, (metric,)).scores[metric]
     if signed(metric, value) > state.best:
         state.best, state.best_step = signed(metric, value), state.step
         state.best_weights = learned(run.model)
@@ -251,12 +261,12 @@ def conclude(
         raise UserError(f"{metric} of the validation split is NaN: are its masks all black?")
     run.checkpoint.leave_if_asked(state)  # before the weights are others
     run.model.load_state_dict(state.best_weights, strict=False)  # chosen on validation alone
-    table = None
+    tested = None
     if test_set is not None:
         asked = partial(run.checkpoint.leave_if_asked, state)
-        table = evaluate(run.model, test_set, METRICS, run.device, between=asked, size=size)
+        tested = run.evaluate(test_set, ALL, between=asked)
     shown, count = val_set if test_set is None else test_set, run.config.train.maps
     maps = record.final_maps(run.objective, run.model, shown, count, run.device, size)
     run.checkpoint.count(state)
-    write_results(run.folder, run.config, state, table, maps, about, run.watch)
-    return signed(metric, state.best) if table is None else mean_scores(table)[metric]
+    write_results(run.folder, run.config, state, tested, maps, about, run.watch)
+    return signed(metric, state.best) if tested is None else tested.scores[metric]

@@ -5,7 +5,7 @@ import os
 import pytest
 
 # Each of these fixtures takes long to make: the tests that use one run in one process.
-DEAR = ("smoke", "ranks", "whole_search", "real", "ask", "exported")
+DEAR = ("smoke", "small_grid", "ranks", "whole_search", "real", "ask", "exported")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; runs set their own

@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class Job:
     storage: str | None  # None: a SQLite file in the folder
     runtime: Runtime
     workers: int | None = None  # None: as many as this machine carries
+    command: str = ""  # that runs the same cells again
 
     @property
     def study(self) -> str:
@@ -55,9 +57,18 @@ def prepare(options: argparse.Namespace) -> Job:
             raise unknown(f"arm of {grid.name!r}", arm, grid.arms)
     cells = grids.cells(grid, preset)
     chosen = [cell for cell in cells if cell.arm in (options.arm or grid.arms)]
-    runtime = Runtime(device=options.device, tensorboard=options.tensorboard)
-    workers = options.workers or (1 if options.launcher == "slurm" else None)
-    return Job(grid, name, preset, folder, cells, chosen, options.storage, runtime, workers)
+    return Job(
+        grid=grid,
+        preset_name=name,
+        preset=preset,
+        folder=folder,
+        cells=cells,
+        chosen=chosen,
+        storage=options.storage,
+        runtime=Runtime(device=options.device, tensorboard=options.tensorboard),
+        workers=options.workers or (1 if options.launcher == "slurm" else None),
+        command=command(options),
+    )
 
 
 def resolve(options: argparse.Namespace) -> tuple[Grid, Preset, str]:
@@ -81,6 +92,17 @@ def resolve(options: argparse.Namespace) -> tuple[Grid, Preset, str]:
         grid, preset, changed = overrides.apply(grid, preset, settings)
         name += f"+{label(changed)}" if changed else ""
     return grid, preset, name
+
+
+def command(options: argparse.Namespace) -> str:
+    """The command that names the same cells: of the options those that decide a result."""
+    words = ["python", "experiments/run.py"]
+    for name in ("grid", "search", "preset", "data", "image_dir", "mask_dir", "start"):
+        if value := getattr(options, name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    for name in ("loss", "set"):
+        words += [word for value in getattr(options, name) for word in (f"--{name}", value)]
+    return shlex.join([*words, *(["--deterministic"] if options.deterministic else [])])
 
 
 def check_folder(folder: Path, grid: str, preset: str) -> None:

@@ -39,8 +39,8 @@ def parser() -> Parser:
     p = Parser(
         prog="python experiments/run.py",
         usage="%(prog)s (--grid NAME | --search NAME) [options]",
-        description="Train every cell of a grid that is not complete yet, then write its table "
-        "and figures. The same command goes on where it stopped.",
+        description="Train every cell of a grid that is not complete yet, then write its "
+        "report. The same command goes on where it stopped.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = p.add_mutually_exclusive_group(required=True)

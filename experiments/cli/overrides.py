@@ -163,6 +163,7 @@ def _build(grid: Grid, preset: Preset, *, started: bool) -> None:
         switches = {**preset.model, **arm.model, "pretrained": False, "bb_pretrained": None}
         if switches not in built:
             built.append(dict(switches))
+            switches.pop("perturb", None)
             with torch.device("meta"):
                 BiRefNet.preset(switches.pop("preset"), **switches)
 

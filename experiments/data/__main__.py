@@ -8,7 +8,6 @@ PATH names; a PATH that names none may be a part of a set, and what it lacks is 
 """
 
 import argparse
-import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from experiments.data import DataConfig, decode, describe, layouts, samples
+from experiments import servants
+from experiments.data import DataConfig, decode, describe, layouts
 from experiments.data.folders import match
 from experiments.data.splits import Place, label, split_of, terms
 from experiments.errors import UserError
@@ -94,9 +94,7 @@ def look_all(files: list[Files], workers: int) -> Iterator[decode.Finding]:
     if len(files) <= FEW or workers < 2:
         yield from map(decode.inspect, files)
         return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([samples.__name__])
-    with ProcessPoolExecutor(workers, context, samples.end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, servants.context(), servants.end_with_parent) as pool:
         yield from pool.map(decode.inspect, files, chunksize=16)
 
 

@@ -1,13 +1,7 @@
 """One split of a data set, and the batches a run draws from it."""
 
-import multiprocessing
-import multiprocessing.connection
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from types import FrameType
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +13,7 @@ from experiments.data.cache import Shelf
 from experiments.data.decode import Pixels
 from experiments.errors import UserError
 from experiments.seeding import numpy_stream
+from experiments.servants import begin, context, plain_errors
 
 KEEP_BYTES = 1 << 30  # splits up to this size stay decoded in memory
 # The mean and spread of ImageNet's pixels: what the model, and its gradient label, take.
@@ -135,17 +130,14 @@ def batches(
         batch_sampler=_Order(samples, seed, batch, start, steps, share),
         collate_fn=stack,  # bytes: a quarter of what floats would take between processes
         num_workers=workers,
-        multiprocessing_context=_servants() if workers else None,
-        worker_init_fn=_servant if workers else None,
+        multiprocessing_context=context() if workers else None,
+        worker_init_fn=begin if workers else None,
         pin_memory=on_gpu,
     )
-    try:
+    with plain_errors():
         for images, targets in loader:
             images, targets = (x.to(device, non_blocking=on_gpu) for x in (images, targets))
             yield images.float() / 255, targets.float() / 255
-    except UserError as error:  # a worker's has its traceback as the message, what it said last
-        said = str(error).strip().splitlines()[-1]
-        raise UserError(said.removeprefix("experiments.errors.UserError: ")) from None
 
 
 @dataclass(frozen=True)
@@ -162,40 +154,6 @@ class _Order:
     def __iter__(self) -> Iterator[list[int]]:
         rows = order(self.seed, len(self.samples), self.batch, self.start, self.steps)
         return (row[self.share] for row in rows)
-
-
-def _servants() -> multiprocessing.context.BaseContext:
-    """Processes forked from a server without threads: a fork of a process with threads hangs."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
-
-
-def _servant(_worker: int) -> None:
-    """Leave signals to the run, which stops in its own time and then ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _spare_once)
-    end_with_parent()
-
-
-def _spare_once(number: int, _frame: FrameType | None) -> None:
-    """Let one request pass: it went to the whole group. The next one is the loader's own."""
-    signal.signal(number, signal.SIG_DFL)
-
-
-def end_with_parent() -> None:
-    """End this process when the one that asked for it is gone, killed for instance.
-
-    PyTorch's own watch looks at the parent's number: here that is the server, and lives on.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_after(sentinel: int) -> None:
-    multiprocessing.connection.wait([sentinel])
-    os._exit(1)
 
 
 def normalise(images: Tensor) -> Tensor:

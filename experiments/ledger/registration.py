@@ -33,6 +33,7 @@ def write_grid(job: Job, ledger: Ledger) -> None:
         "seeds": seeds,
         "seeds_added": seeds_added(file, seeds),
         "data": {"name": job.preset.data.name, "digest": job.cells[0].data_digest},
+        "command": job.command,
         "commit": made_at,
         "versions": made_with,
         "test": job.preset.test,

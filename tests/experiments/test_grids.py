@@ -10,6 +10,7 @@ from experiments import grid as grids
 from experiments.config import LossConfig
 from experiments.errors import UserError
 from experiments.objective import Objective, grown
+from experiments.presets import PRESETS
 from models.birefnet import BiRefNet, BiRefNetOutput
 
 
@@ -44,6 +45,7 @@ def test_every_arm_has_a_model_that_can_be_built(name: str) -> None:
     grid = grids.find(name)
     for arm in grid.arms.values():
         switches = {**grid.presets["smoke"].model, **arm.model}
+        switches.pop("perturb", None)  # of the initial weights: no switch of the model
         BiRefNet.preset(switches.pop("preset"), **switches)
 
 
@@ -58,6 +60,16 @@ def test_the_errata_grid_has_the_settings_of_the_errata() -> None:
 def test_the_released_composite_is_an_arm_of_which_loss() -> None:
     pixel = dict(grids.find("which_loss").arms["birefnet_pixel"].loss.pixel)
     assert pixel == {"name": "birefnet_pixel", **losses.AS_RELEASED}
+
+
+def test_the_a_a_grid_has_one_arm_twice_and_16_seeds_but_in_smoke() -> None:
+    grid = grids.find("aa")
+    bce, copy = grid.arms["bce"], grid.arms["copy"]
+    assert bce == grids.find("grad_loss").arms["bce"]
+    assert (copy.loss, copy.model) == (bce.loss, {"perturb": 1e-6})
+    assert {name: preset.seeds for name, preset in grid.presets.items()} == {
+        name: 2 if name == "smoke" else 16 for name in PRESETS
+    }
 
 
 @pytest.mark.parametrize("name", ["structure", "region_adaptive", "unet_bce"])

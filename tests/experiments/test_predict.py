@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 
 import models
-from experiments import evaluate as evaluation
 from experiments import predict as cli
+from experiments import scores
 from experiments.data import DataConfig, load_splits
+from experiments.evaluate import evaluate
+from experiments.metrics import ImageScores
 from experiments.results import FINISHED
 from models import BiRefNet
 
@@ -48,13 +50,16 @@ def test_masks_are_those_that_the_evaluation_scores(
     finished, photos, tmp_path, monkeypatch
 ) -> None:
     scored = []
-    monkeypatch.setattr(
-        evaluation, "image_metrics", lambda found, _mask, _names: scored.append(found) or {}
-    )
+
+    def noted(found, _mask, _names, _variant):
+        scored.append(found)
+        return ImageScores({}, {})
+
+    monkeypatch.setattr(scores, "image_metrics", noted)
     model, size = cli.load(str(finished))
     _, _, samples = load_splits(DataConfig(name=str(photos), size=size, cache=False))
     model.to(memory_format=torch.channels_last)
-    evaluation.evaluate(model, samples, ("MAE",), torch.device("cpu"))
+    evaluate(model, samples, ("MAE",), torch.device("cpu"))
 
     options = [str(finished), str(photos / "test" / "im"), "--out", str(tmp_path / "masks")]
     assert cli.main([*options, "--device", "cpu"]) == 0

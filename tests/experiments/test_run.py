@@ -3,14 +3,18 @@
 import doctest
 import errno
 import importlib
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
+from analysis import report
 from experiments import errors
 from experiments import grid as grids
 from experiments import run as cli
@@ -43,10 +47,11 @@ def test_the_smoke_grid_runs_and_its_table_prints_no_test(smoke) -> None:
     table = (folder / "table.md").read_text(encoding="utf-8")
     for arm in grids.find("grad_loss").arms:
         assert arm in table
-    assert table in done.stdout
+    assert report.essential(table) in done.stdout
+    assert f"the whole report: {folder / 'report.html'}\n" in done.stdout
     assert "not evidence" in table
     assert not any(word in table for word in ("adjusted", "| verdict", "undecided"))
-    for name in ("table.tex", "table.csv", "differences.png", "strip.png"):
+    for name in ("table.tex", "table.csv", "numbers.tex", "differences.png", "strip.png"):
         assert (folder / name).stat().st_size > 200
 
 
@@ -58,6 +63,44 @@ def test_a_second_command_trains_nothing_and_writes_the_same_table(smoke, capsys
     assert "14 cells, 14 complete; nothing to run\n" in capsys.readouterr().out
     assert {file: file.stat().st_mtime_ns for file in folder.glob("runs/*/*")} == before
     assert (folder / "table.md").read_bytes() == table
+
+
+def test_the_page_gives_the_command_that_names_the_same_cells(smoke) -> None:
+    folder, _ = smoke
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    assert "python experiments/run.py --grid grad_loss --preset smoke\n" in html
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--data", "thin3d", "--deterministic"],
+        ["--loss", "focal", "--loss", "tversky", "--set", "train.lr=1e-3", "--set", "seeds=3"],
+        ["--data", "thin3d", "--arm", "bce", "--workers", "2", "--set", "data.size=96,96"],
+    ],
+)
+def test_a_job_s_command_names_its_cells_and_nothing_of_this_machine(more: list[str]) -> None:
+    job = job_of(*SMOKE, *more)
+    program, script, *words = shlex.split(job.command)
+    assert (program, script) == ("python", "experiments/run.py")
+    again = job_of(*words)
+    assert [cell.hash for cell in again.cells] == [cell.hash for cell in job.cells]
+    assert (again.study, again.command) == (job.study, job.command)
+    assert not {"--arm", "--workers"} & {*words}
+
+
+def test_a_report_that_fails_is_no_failed_run(tmp_path, monkeypatch, capsys) -> None:
+    job = replace(job_of(*SMOKE), folder=tmp_path / "some where")
+    done = {cell.hash: CellState(cell.arm, cell.seed, cell.hash, "complete") for cell in job.cells}
+    ledger = SimpleNamespace(states=lambda _: done, shown="sqlite:///ledger.db")
+    for error in (ValueError("two codes"), RuntimeError("no font")):
+        monkeypatch.setattr(report, "report", Mock(side_effect=error))
+        assert cli.conclude(job, ledger) == 3
+        told = capsys.readouterr()
+        assert "the runs are kept, but their report failed" in told.err
+        assert f"{type(error).__name__}: {error}" in told.err
+        assert f"python -m analysis.report '{job.folder}'" in told.err
+        assert "not complete" not in told.out
 
 
 def test_the_list_shows_every_cell_with_its_state(smoke, capsys) -> None:

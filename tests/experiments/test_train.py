@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from experiments import grid as grids
 from experiments import train as training
 from experiments.checks import NonFiniteLossError
 from experiments.config import INCIDENTAL, Runtime, run_hash
@@ -19,6 +20,7 @@ from experiments.data.augment import Augment
 from experiments.errors import UserError
 from experiments.evaluate import at_once, evaluate
 from experiments.gradient_record import final_maps, probe
+from experiments.metrics import GRADIENT, MAXIMA, METRICS
 from experiments.model import build_model
 from experiments.objective import Objective
 from experiments.results import FINISHED
@@ -50,9 +52,18 @@ def test_a_run_twice_is_bitwise_the_same_and_another_seed_is_not(tiny, finished,
 
 def test_a_run_writes_what_the_analysis_reads(tiny, finished) -> None:
     table = pd.read_parquet(finished / "per_image.parquet")
-    assert set(table.columns) == {"image", "group", "metric", "value"}
-    assert table["value"].notna().all()
+    described = ["area", "outline", "components"]
+    assert list(table.columns) == ["image", "group", *described, "metric", "value"]
+    assert table.notna().all().all()
+    assert set(table["metric"]) == {*METRICS, *GRADIENT}
     assert table.groupby("metric")["image"].nunique().eq(4).all()
+    assert table.groupby("image")[described].nunique().eq(1).all().all()
+    assert table["components"].dtype == int
+    scores = json.loads((finished / FINISHED).read_text())["test"]
+    assert scores.keys() == {*METRICS, *GRADIENT, *MAXIMA}
+    for metric, values in table.groupby("metric")["value"]:
+        assert scores[metric] == pytest.approx(values.mean(), abs=1e-12)
+    assert all(scores[most] > scores[mean] for most, mean in MAXIMA.items())
     history = pd.read_csv(finished / "history.csv")
     assert len(history) == tiny.train.steps
     assert history["grad_share"].notna().sum() == history["excess_bce"].notna().sum() == 2
@@ -70,7 +81,7 @@ def test_a_run_writes_what_the_analysis_reads(tiny, finished) -> None:
 def test_how_many_images_are_seen_at_once_changes_no_score_but_by_rounding(tiny) -> None:
     model, objective = build_model(tiny), Objective(tiny.loss)
     val, cpu = load_splits(tiny.data)[1], torch.device("cpu")
-    tables = [evaluate(model, val, ("MAE",), cpu, size=size)["value"] for size in (8, 3)]
+    tables = [evaluate(model, val, ("MAE",), cpu, size=size).table["value"] for size in (8, 3)]
     assert np.allclose(*tables, rtol=1e-5)
     one, two = (final_maps(objective, model, val, 4, cpu, size) for size in (8, 3))
     assert one.keys() == two.keys()
@@ -97,12 +108,70 @@ def test_arms_start_from_the_same_weights(tiny) -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_a_copy_of_an_arm_starts_a_millionth_off_and_ends_elsewhere_but_near(
+    tiny, finished, tmp_path
+) -> None:
+    """What makes the grid `aa` one of two arms that chance alone tells apart."""
+    copy = grids.find("aa").arms["copy"]
+    assert (copy.loss, grids.find("aa").arms["bce"].loss) == (tiny.loss, tiny.loss)
+    train(replace(tiny, model={**tiny.model, **copy.model}), tmp_path)
+    tables = [pd.read_parquet(folder / "per_image.parquet") for folder in (finished, tmp_path)]
+    apart = (tables[0]["value"] - tables[1]["value"]).abs()
+    of_areas = apart[tables[0]["metric"] != "HCE"]  # a count
+    assert 0 < of_areas.max() < 0.01
+    assert of_areas.mean() < 1e-3
+    losses = [pd.read_csv(folder / "history.csv")["loss"] for folder in (finished, tmp_path)]
+    assert losses[0].tolist() != losses[1].tolist()
+    assert losses[0].tolist() == pytest.approx(losses[1].tolist(), rel=1e-2)
+
+
+def test_a_perturbation_depends_on_the_seed_and_the_name_and_spares_no_parameter(tiny) -> None:
+    def built(seed: int, **switches: float | bool) -> dict[str, torch.Tensor]:
+        model = build_model(replace(tiny, seed=seed, model={**tiny.model, **switches}))
+        return dict(model.named_parameters())
+
+    plain, copy = built(0), built(0, perturb=1e-3)
+    shifts = {name: (copy[name] / plain[name] - 1)[plain[name] != 0] for name in plain}
+    drawn = torch.cat([shift.flatten() for shift in shifts.values()]).detach()
+    assert drawn.std() == pytest.approx(1e-3, rel=0.01)
+    assert drawn.mean() == pytest.approx(0, abs=1e-5)
+    assert all(not torch.equal(copy[n], plain[n]) for n in plain if plain[n].any())
+    narrow = built(0, perturb=1e-3, outward=False)
+    assert len(narrow) < len(copy)
+    assert all(torch.equal(narrow[name], copy[name]) for name in narrow if name in copy)
+    frozen = next(name for name in plain if name.startswith("bb."))  # pretrained: of no seed
+    assert not torch.equal(built(1, perturb=1e-3)[frozen], copy[frozen])
+
+
+@pytest.mark.parametrize("amount", [-1e-6, 1.0, "much"])
+def test_a_perturbation_out_of_range_is_refused(tiny, amount) -> None:
+    with pytest.raises(UserError, match=r"model.perturb is .*, expected a number from 0 to below"):
+        build_model(replace(tiny, model={**tiny.model, "perturb": amount}))
+
+
+def test_a_run_with_the_published_metrics_says_so_and_differs_in_its_scores_alone(
+    tiny, finished, tmp_path
+) -> None:
+    train(replace(tiny, train=replace(tiny.train, metrics="published")), tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written["train"]["metrics"] == "published"
+    tables = [pd.read_parquet(folder / "per_image.parquet") for folder in (finished, tmp_path)]
+    values = [table.groupby("metric")["value"].mean() for table in tables]
+    assert set(values[0].index[values[0] != values[1]]) >= {"F_weighted", "S", "MAE", "E_mean"}
+    assert all(values[0][name] == values[1][name] for name in GRADIENT)
+    histories = [pd.read_csv(folder / "history.csv") for folder in (finished, tmp_path)]
+    assert histories[0]["loss"].equals(histories[1]["loss"])
+    assert not histories[0]["val_F_weighted"].equals(histories[1]["val_F_weighted"])
+
+
 def test_an_arm_without_outward_reference_trains(tiny, tmp_path) -> None:
     loss = replace(tiny.loss, gradient={"objective": "none"})
     train(replace(tiny, loss=loss, model={**tiny.model, "outward": False}), tmp_path)
     history = pd.read_csv(tmp_path / "history.csv")
     assert history["grad_share"].dropna().tolist() == [0.0, 0.0]
     assert "gradient_label" not in np.load(tmp_path / "gradient_maps.npz")
+    table = pd.read_parquet(tmp_path / "per_image.parquet")
+    assert set(table["metric"]) == set(METRICS)
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run_before_it_spoils_the_weights(
@@ -236,6 +305,7 @@ def test_a_gpu_that_is_not_there_is_told(tiny, tmp_path, monkeypatch) -> None:
         ("precision", "fp16", "unknown precision 'fp16'"),
         ("drops", (0.8, 0.5), "train.drops"),
         ("drop", 0.0, "train.drop is 0.0"),
+        ("metrics", "publish", "did you mean 'published'"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(tiny, field, value, message) -> None:
