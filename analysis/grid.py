@@ -59,6 +59,7 @@ class Grid:
     seeds_added: tuple[int, ...]  # those that joined after a table was written
     data_name: str
     data_digest: str
+    command: str  # that ran it; empty in older files
     commit: str
     versions: dict[str, str]
     test: bool
@@ -97,6 +98,7 @@ def parse_grid(raw: dict[str, Any], *, where: str) -> Grid:
         seeds_added=tuple(raw.get("seeds_added", ())),  # older files have none
         data_name=raw["data"]["name"],
         data_digest=raw["data"]["digest"],
+        command=str(raw.get("command", "")),
         commit=raw["commit"],
         versions=dict(raw["versions"]),
         test=bool(raw["test"]),

@@ -4,42 +4,52 @@ Nothing is averaged over a gap: a damaged, mixed or NaN run is an error that nam
 that did not finish are listed in `Results.absent` for the table to show.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.grid import Cell, Grid, parse_grid
+from analysis.pairing import check_comparable
+from analysis.runs import Run, read_json, read_run
 
-COLUMNS = ("image", "group", "metric", "value")
+Variant = Literal["plain", "published"]
 
 
 @dataclass(frozen=True)
 class Results:
     """One grid as it was found.
 
-    `table` is long: grid, arm, seed, image, group, metric, value, one row per measured number.
-    `absent` are the planned cells without a complete run, `code` the digest all runs share.
+    `table` is long: grid, arm, seed, image, group, metric, value, one row per score of an image.
+    `images` describes the test images, which are its index: group, area (share of the pixels),
+    outline (length over the image's diagonal), components. `runs` is long: arm, seed, metric,
+    value of what a run has one of (F_max, E_max, steps_90). `history`: arm, seed, step and the
+    columns of history.csv. `absent` are the planned cells without a complete run, `code` the
+    digest all runs share, `variant` how predictions were prepared for the metrics.
     """
 
     folder: Path
     grid: Grid
     table: pd.DataFrame
+    images: pd.DataFrame
+    runs: pd.DataFrame
+    history: pd.DataFrame
     absent: tuple[Cell, ...]
     code: str
+    variant: Variant
+
+    @property
+    def image_metrics(self) -> list[str]:
+        """The metrics that every image has, in alphabetical order."""
+        return sorted(self.table["metric"].cat.categories)
 
     @property
     def metrics(self) -> list[str]:
-        """The measured metrics, in alphabetical order."""
-        return sorted(self.table["metric"].unique())
-
-    @property
-    def images(self) -> int:
-        """How many test images every run was scored on."""
-        return int(self.table["image"].nunique())
+        """The metrics of images and those of whole runs, in alphabetical order."""
+        return sorted({*self.image_metrics, *self.runs["metric"]})
 
     def run_folder(self, arm: str, seed: int) -> Path | None:
         """The folder of a complete run, or None."""
@@ -53,8 +63,8 @@ def load(folder: Path | str) -> Results:
     """Read `folder` (results/<grid>/<preset>).
 
     Raises FileNotFoundError for a file that should be there, and ValueError for a value that is
-    not finite, an image or metric that some runs lack, runs on other data or made by other code,
-    or a grid without any complete run.
+    not finite, an image that some runs lack, a metric that some runs of an arm lack, runs on
+    other data, of another preset or made by other code, or a grid without any complete run.
     """
     folder = Path(folder)
     grid = read_grid(folder)
@@ -64,16 +74,19 @@ def load(folder: Path | str) -> Results:
             f"{folder}: none of the {len(grid.cells)} planned runs is complete; "
             f"run `python experiments/run.py --grid {grid.name} --preset {grid.preset}` first"
         )
-    code = _one_code([(cell, _checked_meta(folder, grid, cell)) for cell in complete])
-    frames = [_read_run(folder / cell.run) for cell in complete]
-    _check_alike(complete, frames)
-    _check_named_metrics(grid, set(frames[0]["metric"]))
-    for cell, frame in zip(complete, frames, strict=True):
-        frame.insert(0, "seed", cell.seed)
-        frame.insert(0, "arm", cell.arm)
-        frame.insert(0, "grid", grid.name)
-    absent = tuple(cell for cell in grid.cells if cell.state != "complete")
-    return Results(folder, grid, pd.concat(frames, ignore_index=True), absent, code)
+    runs = [read_run(folder, grid, cell) for cell in complete]
+    check_comparable(grid, runs)
+    return Results(
+        folder=folder,
+        grid=grid,
+        table=_long(grid, runs),
+        images=runs[0].images,
+        runs=_totals(runs),
+        history=_histories(runs),
+        absent=tuple(cell for cell in grid.cells if cell.state != "complete"),
+        code=runs[0].code,
+        variant=_variant(runs[0]),
+    )
 
 
 def read_grid(folder: Path) -> Grid:
@@ -86,131 +99,93 @@ def read_grid(folder: Path) -> Grid:
             f"{path} not found: expected a folder results/<grid>/<preset> written by "
             f"experiments/run.py{hint}"
         )
-    return parse_grid(_read_json(path), where=str(path))
+    return parse_grid(read_json(path), where=str(path))
 
 
 def seed_means(results: Results, metric: str) -> pd.DataFrame:
-    """Mean over the test images, one row per seed and one column per arm (NaN: no such run)."""
-    rows = results.table[results.table["metric"] == metric]
-    means = rows.groupby(["seed", "arm"], sort=True)["value"].mean().unstack("arm")
+    """One row per seed and one column per arm: the mean over the test images, or the run's own
+    value of a metric of whole runs. NaN: no such run, or an arm without that metric."""
+    rows = _rows(results, metric)
+    means = rows.groupby(["seed", "arm"], observed=True)["value"].mean().unstack("arm")
     return means.reindex(columns=list(results.grid.arms))
 
 
 def image_means(results: Results, metric: str, arm: str) -> pd.Series:
-    """Mean over the seeds of one arm, one value per test image."""
-    rows = results.table[(results.table["metric"] == metric) & (results.table["arm"] == arm)]
-    return rows.groupby("image", sort=True)["value"].mean()
+    """Mean over the seeds of one arm, one value per test image; empty without such runs."""
+    rows = _rows(results, metric)
+    means = rows[rows["arm"] == arm].groupby("image", observed=True)["value"].mean()
+    return means.set_axis(means.index.astype(str))
 
 
-def _checked_meta(folder: Path, grid: Grid, cell: Cell) -> str:
-    """The code digest of one run, after its metrics.json was found to be that cell's."""
-    path = folder / cell.run / "metrics.json"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} not found, although grid.json calls {cell} complete; run the grid again"
-        )
-    meta = _read_json(path)
-    seen = (meta.get("arm"), meta.get("seed"), meta.get("hash"))
-    if seen != (cell.arm, cell.seed, cell.hash):
+def part_means(results: Results, metric: str, part: pd.Series) -> pd.DataFrame:
+    """Mean over the images of each part of the test set: rows (arm, seed), a column per part.
+
+    `part` maps images to parts, as `results.images["group"]` maps them to objects; images that
+    it leaves out do not count. `metric` is one that images have.
+    """
+    rows = _rows(results, metric)
+    parts = rows["image"].map(part.to_dict()).rename("part")
+    means = rows["value"].groupby([rows["arm"], rows["seed"], parts], observed=True).mean()
+    return means.unstack("part")
+
+
+def _rows(results: Results, metric: str) -> pd.DataFrame:
+    long = results.table if metric in results.image_metrics else results.runs
+    return long[long["metric"] == metric]
+
+
+def _variant(run: Run) -> Variant:
+    name = run.setting.get("train.metrics", "plain")  # older files have none
+    if name not in get_args(Variant):
         raise ValueError(
-            f"{path} says arm, seed, hash {seen}, expected {(cell.arm, cell.seed, cell.hash)} "
-            "from grid.json; the folder holds another run"
+            f"{run.cell}: config.json has train.metrics = {name!r}, expected one of "
+            f"{', '.join(get_args(Variant))}"
         )
-    if meta.get("data_digest") != grid.data_digest:
-        raise ValueError(
-            f"{cell} was scored on data {_short(meta.get('data_digest'))}, the grid's data are "
-            f"{_short(grid.data_digest)}; runs on different data make no table, run it again"
-        )
-    return str(meta.get("code_digest"))
+    return cast(Variant, name)
 
 
-def _one_code(runs: list[tuple[Cell, str]]) -> str:
-    """The one code digest of all runs; several are refused with who has which."""
-    holders: dict[str, list[str]] = {}
-    for cell, code in runs:
-        holders.setdefault(code, []).append(str(cell))
-        if cell.code and cell.code != code:
-            raise ValueError(
-                f"{cell}: metrics.json has code digest {_short(code)}, grid.json "
-                f"{_short(cell.code)}; run the grid again"
-            )
-    if len(holders) > 1:
-        parts = [
-            f"{_short(code)}: {len(cells)} runs ({', '.join(cells[:3])}"
-            f"{', ...' if len(cells) > 3 else ''})"
-            for code, cells in sorted(holders.items(), key=lambda item: -len(item[1]))
-        ]
-        raise ValueError(
-            "runs made by different code make no table; code digests " + "; ".join(parts)
-        )
-    return next(iter(holders))
+def _long(grid: Grid, runs: list[Run]) -> pd.DataFrame:
+    """The long table. Names are categories: a number's row takes 20 bytes rather than 200."""
+    images = runs[0].images
+    metrics = sorted({str(metric) for run in runs for metric in run.scores})
+    groups = sorted(images["group"].unique())
+    of_image = pd.Categorical(images["group"], categories=groups).codes
+    counts = [run.scores.shape[1] for run in runs]
+    lengths = [count * len(images) for count in counts]
+    measured = [metrics.index(str(metric)) for run in runs for metric in run.scores]
+
+    def named(codes: NDArray[Any] | list[int], names: list[str]) -> "pd.Categorical[str]":
+        return pd.Categorical.from_codes(np.asarray(codes, dtype=np.int32), pd.Index(names))
+
+    arms = list(grid.arms)
+    rows = sum(counts)
+    return pd.DataFrame(
+        {
+            "grid": named(np.zeros(sum(lengths)), [grid.name]),
+            "arm": named(np.repeat([arms.index(run.cell.arm) for run in runs], lengths), arms),
+            "seed": np.repeat([run.cell.seed for run in runs], lengths),
+            "image": named(np.tile(np.arange(len(images)), rows), [*images.index.astype(str)]),
+            "group": named(np.tile(of_image, rows), groups),
+            "metric": named(np.repeat(measured, len(images)), metrics),
+            "value": np.concatenate([run.scores.to_numpy().T.ravel() for run in runs]),
+        }
+    )
 
 
-def _read_run(run: Path) -> pd.DataFrame:
-    """One per_image.parquet, sorted by metric and image; every value is finite."""
-    path = run / "per_image.parquet"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; the run is incomplete, run the grid again")
-    frame = pd.read_parquet(path)
-    lacking = [name for name in COLUMNS if name not in frame.columns]
-    if lacking or frame.empty:
-        raise ValueError(
-            f"{path}: expected rows of {', '.join(COLUMNS)}, seen {len(frame)} rows of "
-            f"{', '.join(map(str, frame.columns))}"
-        )
-    frame = frame[list(COLUMNS)].sort_values(["metric", "image"], ignore_index=True)
-    bad = frame[~np.isfinite(frame["value"].to_numpy(dtype=float))]
-    if len(bad):
-        first = bad.iloc[0]
-        raise ValueError(
-            f"{path}: {len(bad)} values are not finite, the first is {first['metric']} of image "
-            f"{first['image']!r} = {first['value']}; a mean over the rest would hide it"
-        )
-    twice = frame[frame.duplicated(["metric", "image"])]
-    if len(twice):
-        first = twice.iloc[0]
-        raise ValueError(f"{path}: {first['metric']} of image {first['image']!r} is there twice")
-    return frame
+def _totals(runs: list[Run]) -> pd.DataFrame:
+    rows = [
+        (run.cell.arm, run.cell.seed, metric, float(value))
+        for run in runs
+        for metric, value in sorted(run.totals.items())
+    ]
+    return pd.DataFrame(rows, columns=["arm", "seed", "metric", "value"])
 
 
-def _check_alike(cells: list[Cell], frames: list[pd.DataFrame]) -> None:
-    """Every run was scored on the same images by the same metrics, else they are not paired."""
-    expected = _keys(frames[0])
-    for cell, frame in zip(cells[1:], frames[1:], strict=True):
-        keys = _keys(frame)
-        if keys == expected:
-            continue
-        word: Literal["lacks", "adds"] = "lacks" if expected - keys else "adds"
-        metric, image, group = sorted((expected - keys) or (keys - expected))[0]
-        raise ValueError(
-            f"{cell} {word} {metric} of image {image!r} (group {group!r}) compared with "
-            f"{cells[0]}; paired arms need the same images and metrics, run the grid again"
-        )
-
-
-def _keys(frame: pd.DataFrame) -> set[tuple[str, str, str]]:
-    return set(zip(frame["metric"], frame["image"], frame["group"], strict=True))
-
-
-def _check_named_metrics(grid: Grid, measured: set[str]) -> None:
-    for role, names in (("primary", (grid.primary,)), ("guards", grid.guards)):
-        for name in names:
-            if name not in measured:
-                raise ValueError(
-                    f"{role} metric {name!r} was not measured; the runs hold "
-                    f"{', '.join(sorted(measured))}"
-                )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); run the grid again") from error
-    if not isinstance(raw, dict):
-        raise ValueError(f"{path}: expected an object, seen {type(raw).__name__}")
-    return raw
-
-
-def _short(digest: object) -> str:
-    return str(digest)[:12]
+def _histories(runs: list[Run]) -> pd.DataFrame:
+    parts = []
+    for run in runs:
+        part = run.history.copy()
+        part.insert(0, "seed", run.cell.seed)
+        part.insert(0, "arm", run.cell.arm)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)

@@ -7,15 +7,19 @@ import numpy as np
 import pandas as pd
 
 from analysis.grid import Contrast, Grid
-from analysis.load import Results, seed_means
-from analysis.metrics import DIRECTIONS, EXTRA, sign
+from analysis.load import Results, part_means, seed_means
+from analysis.metrics import EXTRA, METRICS, sign
+from analysis.power import smallest_detectable
 from analysis.stats import (
     FEWEST_SEEDS,
     Array,
     Interval,
     SignFlip,
+    Superiority,
     Verdict,
+    crossed_interval,
     joint_sign_flip,
+    superiority,
     t_interval,
     verdict,
 )
@@ -23,21 +27,27 @@ from analysis.stats import (
 
 @dataclass(frozen=True)
 class ArmRow:
-    """One arm by one metric over the seeds that arm completed; `best` is the cell set bold."""
+    """One arm by one metric over the seeds that arm completed; `best` is the cell set bold,
+    `second` the runner-up by mean, named only beside a best."""
 
     arm: str
     metric: str
     seeds: tuple[int, ...]
     mean: Interval
     best: bool
+    second: bool
 
 
 @dataclass(frozen=True)
 class ContrastRow:
     """One contrast by one metric over the seeds complete in both arms.
 
-    `values` are the differences, seed by seed. `p` (adjusted) and `judged` are None where no test
-    is made: on every metric but the primary, below six seeds, on a preset that is no evidence.
+    `values` are the differences, seed by seed, and `difference` their interval for this test set;
+    `new_images` is the one for new images of this kind (None for a metric of whole runs, below two
+    seeds or two objects; its mean weighs every object alike). `superiority` is P(A > B), A better
+    (None without a seed), `detectable` the true difference that a paired t test finds with
+    probability .8. `p` (adjusted) and `judged` are None where no test is made: on every metric but
+    the primary, below six seeds, on a preset that is no evidence.
     """
 
     contrast: Contrast
@@ -45,6 +55,9 @@ class ContrastRow:
     seeds: tuple[int, ...]
     values: tuple[float, ...]
     difference: Interval
+    new_images: Interval | None
+    superiority: Superiority | None
+    detectable: float
     p: float | None
     judged: Verdict | None
 
@@ -77,7 +90,7 @@ def summarise(results: Results) -> Summary:
     """Apply `stats` to a grid: interval of every arm, difference of every contrast by every
     metric, and the joint test of the primary metric's contrasts."""
     grid = results.grid
-    order = [*dict.fromkeys((grid.primary, *grid.guards, *EXTRA)), *DIRECTIONS, *results.metrics]
+    order = [*dict.fromkeys((grid.primary, *grid.guards, *EXTRA)), *METRICS, *results.metrics]
     metrics = tuple(m for m in dict.fromkeys(order) if m in results.metrics)
     wanted = {grid.primary, *grid.guards, *EXTRA}
     means = {metric: seed_means(results, metric) for metric in metrics}
@@ -92,7 +105,7 @@ def summarise(results: Results) -> Summary:
             for metric in metrics
             for row in _arm_rows(grid, metric, means[metric])
         },
-        contrasts={m: _contrast_rows(grid, m, means[m], flip) for m in metrics},
+        contrasts={m: _contrast_rows(results, m, means[m], flip) for m in metrics},
         joint_seeds=joint,
         flip=flip,
     )
@@ -100,12 +113,12 @@ def summarise(results: Results) -> Summary:
 
 def _arm_rows(grid: Grid, metric: str, means: pd.DataFrame) -> list[ArmRow]:
     best = best_separated(means, sign(metric)) if grid.test else None
+    second = None if best is None else (sign(metric) * means.mean()).drop(best).idxmax()
     rows = []
     for arm in grid.arms:
         column = means[arm].dropna()
-        rows.append(
-            ArmRow(arm, metric, _seeds(column.index), t_interval(_array(column)), arm == best)
-        )
+        mean, seeds = t_interval(_array(column)), _seeds(column.index)
+        rows.append(ArmRow(arm, metric, seeds, mean, arm == best, arm == second))
     return rows
 
 
@@ -126,22 +139,46 @@ def best_separated(means: pd.DataFrame, turn: int) -> str | None:
 
 
 def _contrast_rows(
-    grid: Grid, metric: str, means: pd.DataFrame, flip: SignFlip | None
+    results: Results, metric: str, means: pd.DataFrame, flip: SignFlip | None
 ) -> tuple[ContrastRow, ...]:
+    grid, turn = results.grid, sign(metric)
+    objects = None
+    if metric in results.image_metrics:
+        objects = part_means(results, metric, results.images["group"])
     rows = []
     for index, contrast in enumerate(grid.contrasts):
         paired = (means[contrast.arm] - means[contrast.minus]).dropna()
-        difference = t_interval(_array(paired))
+        values, seeds = _array(paired), _seeds(paired.index)
+        difference = t_interval(values)
         judged: Verdict | None = None
         if grid.test and metric == grid.primary and difference.n >= FEWEST_SEEDS:
-            judged = verdict(difference, margin=grid.margin, sign=sign(metric))
+            judged = verdict(difference, margin=grid.margin, sign=turn)
         tested = flip is not None and metric == grid.primary
-        p = flip.adjusted[index] if flip is not None and tested else None
-        values = tuple(_array(paired).tolist())
         rows.append(
-            ContrastRow(contrast, metric, _seeds(paired.index), values, difference, p, judged)
+            ContrastRow(
+                contrast=contrast,
+                metric=metric,
+                seeds=seeds,
+                values=tuple(values.tolist()),
+                difference=difference,
+                new_images=_new_images(contrast, seeds, objects),
+                superiority=superiority(values, sign=turn) if seeds else None,
+                detectable=smallest_detectable(difference.sd, difference.n),
+                p=flip.adjusted[index] if flip is not None and tested else None,
+                judged=judged,
+            )
         )
     return tuple(rows)
+
+
+def _new_images(
+    contrast: Contrast, seeds: tuple[int, ...], objects: pd.DataFrame | None
+) -> Interval | None:
+    """The crossed interval over (seed, object); `objects` has rows (arm, seed)."""
+    if objects is None or len(seeds) < 2 or objects.shape[1] < 2:
+        return None
+    one, other = (objects.loc[arm].loc[list(seeds)] for arm in (contrast.arm, contrast.minus))
+    return crossed_interval(cast(Array, (one - other).to_numpy(dtype=np.float64)))
 
 
 def _joint_seeds(grid: Grid, means: pd.DataFrame) -> tuple[int, ...]:

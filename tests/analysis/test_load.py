@@ -1,23 +1,15 @@
-"""Reading a grid: what is complete is one long table, what is damaged or mixed is refused."""
+"""Reading a grid: what is complete is one long table (what is refused: test_load_refuses.py)."""
 
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.load import load, seed_means
-from analysis.report import main
-
-
-def edit_json(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def edit_table(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    change(pd.read_parquet(path)).to_parquet(path, index=False)
+from analysis.load import Variant, image_means, load, part_means, seed_means
+from analysis.runs import INCIDENTAL, steps_to
+from experiments import config
 
 
 def test_a_complete_grid_is_one_long_table_of_every_measured_number(make_grid: Any) -> None:
@@ -25,8 +17,118 @@ def test_a_complete_grid_is_one_long_table_of_every_measured_number(make_grid: A
     columns = ["grid", "arm", "seed", "image", "group", "metric", "value"]
     assert list(results.table.columns) == columns
     assert len(results.table) == 4 * 3 * 4 * 5  # arms, seeds, images, metrics
-    assert results.images == 4
     assert results.absent == ()
+    assert not results.table.isna().any().any()
+
+
+def test_the_images_are_described_by_group_and_mask(make_grid: Any) -> None:
+    images = load(make_grid(seeds=1, images=4)).images
+    assert list(images.index) == ["000.png", "001.png", "002.png", "003.png"]
+    assert list(images["group"]) == ["object 0", "object 0", "object 1", "object 1"]
+    assert list(images["components"]) == [1, 3, 5, 7]
+    assert list(images["area"]) == [0.125, 0.5, 0.375, 0.25]
+
+
+def test_metrics_of_whole_runs_stand_beside_those_of_images(make_grid: Any) -> None:
+    folder = make_grid(seeds=2)
+    results = load(folder)
+    assert results.image_metrics == ["BIoU", "F_weighted", "IoU", "MAE", "S"]
+    assert set(results.metrics) - set(results.image_metrics) == {"E_max", "F_max", "steps_90"}
+    known = json.loads((folder / "runs/2-1/metrics.json").read_text())["test"]["F_max"]
+    assert seed_means(results, "F_max").loc[1, "bce"] == known
+
+
+def test_the_history_is_one_long_table_of_every_runs_steps(make_grid: Any) -> None:
+    history = load(make_grid(seeds=2)).history
+    assert list(history.columns[:4]) == ["arm", "seed", "step", "loss"]
+    assert len(history) == 4 * 2 * 100
+    assert history["val_F_weighted"].notna().sum() == 4 * 2 * 10
+
+
+def test_a_metric_that_an_arm_does_not_have_is_nan_in_all_of_that_arm(make_grid: Any) -> None:
+    results = load(make_grid(seeds=3, gradient=("bce", "mae")))
+    assert {"G_MAE", "G_corr"} <= set(results.image_metrics)
+    assert seed_means(results, "G_corr").isna().sum().to_dict() == {
+        "none": 3, "released": 3, "bce": 0, "mae": 0
+    }  # fmt: skip
+    assert image_means(results, "G_corr", "none").empty
+    assert len(image_means(results, "G_corr", "mae")) == 5
+
+
+def test_the_means_of_an_image_and_of_an_object_are_over_their_runs(make_grid: Any) -> None:
+    folder = make_grid(seeds=2, images=4)
+    results = load(folder)
+    tables = [pd.read_parquet(folder / f"runs/3-{seed}/per_image.parquet") for seed in (0, 1)]
+    rows = pd.concat([table[table["metric"] == "IoU"].assign(seed=i)
+                      for i, table in enumerate(tables)])  # fmt: skip
+    known = rows.groupby("image")["value"].mean()
+    assert image_means(results, "IoU", "mae").to_dict() == pytest.approx(known.to_dict())
+    objects = part_means(results, "IoU", results.images["group"]).loc["mae"]
+    known = rows[rows["group"] == "object 1"].groupby("seed")["value"].mean()
+    assert objects["object 1"].to_dict() == pytest.approx(known.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("values", "turn", "expected"),
+    [
+        ([0.2, 0.6, 0.8, 1.0], 1, 35.0),  # .9, between the third and the last
+        ([0.2, 0.6, 1.0, 0.5], 1, 27.5),  # of the best, not of the last
+        ([0.9, 0.5, 1.0, 0.95], 1, 10.0),  # there at once
+        ([1.0, 0.5, 0.2, 0.0], -1, 35.0),  # nine tenths of the way down from the first
+        ([0.3, 0.4, 0.5, 0.6], -1, 10.0),  # never better than at first
+        ([0.5, 0.5, 0.5, 0.5], 1, 10.0),
+        ([0.0, 0.0, 0.0, 0.0], 1, 10.0),
+        ([0.7], 1, 10.0),
+    ],
+)
+def test_the_steps_to_ninety_percent_are_read_off_the_line_between_validations(
+    values: list[float], turn: int, expected: float
+) -> None:
+    steps = pd.Series(np.arange(10, 10 * len(values) + 1, 10))
+    assert steps_to(0.9, steps, pd.Series(values), turn=turn) == pytest.approx(expected)
+
+
+def test_steps_are_counted_as_taken_and_need_two_validations(make_grid: Any) -> None:
+    folder = make_grid(arms=("bce",), seeds=1)
+    path = folder / "runs/0-0/history.csv"
+    history = pd.read_csv(path)
+    flat = history["val_F_weighted"].notna()
+    history.assign(val_F_weighted=history["val_F_weighted"].where(~flat, 0.5)).to_csv(path)
+    assert seed_means(load(folder), "steps_90").loc[0, "bce"] == 10  # the row of step 9
+    first = history["step"] == 9
+    history.assign(val_F_weighted=history["val_F_weighted"].where(first)).to_csv(path)
+    assert "steps_90" not in load(folder).metrics
+
+
+def test_a_primary_metric_that_falls_is_followed_downwards(make_grid: Any) -> None:
+    results = load(make_grid(seeds=2, primary="MAE", guards=["IoU"]))
+    steps = seed_means(results, "steps_90").mean()
+    assert steps.is_monotonic_increasing  # later arms of the toy learn more slowly
+    assert steps.between(10, 100).all()
+
+
+def test_the_metrics_variant_is_that_of_the_runs_and_plain_by_default(make_grid: Any) -> None:
+    assert load(make_grid(seeds=1)).variant == "plain"
+    assert load(make_grid(seeds=1, variant="published")).variant == "published"
+    with pytest.raises(ValueError, match=r"train.metrics = 'stretched', expected one of plain"):
+        load(make_grid(seeds=1, variant="stretched"))
+
+
+def test_settings_that_no_result_depends_on_may_differ_between_runs(make_grid: Any) -> None:
+    folder = make_grid(seeds=2)
+    path = folder / "runs/1-1/config.json"
+    content = json.loads(path.read_text())
+    content["data"] |= {"name": "/elsewhere/embedded", "workers": 4}
+    content["train"] |= {"save_seconds": 1.0}
+    path.write_text(json.dumps(content))
+    assert len(load(folder).table) == 4 * 2 * 5 * 5
+
+
+def test_names_may_hold_any_letters(make_grid: Any) -> None:
+    names = ("α_β & 50 %", "naïve|$x$")
+    results = load(make_grid(arms=names, contrasts=(names,), seeds=2, baseline=names[0]))
+    assert list(seed_means(results, "IoU").columns) == list(names)
+    assert set(results.table["arm"]) == set(names)
 
 
 def test_the_seed_mean_is_the_mean_over_the_images_of_that_run(make_grid: Any) -> None:
@@ -47,134 +149,12 @@ def test_cells_that_did_not_finish_are_listed_and_not_averaged(make_grid: Any) -
 
 def test_a_cell_that_grid_json_leaves_out_is_missing(make_grid: Any) -> None:
     folder = make_grid(seeds=2)
-    cells = json.loads((folder / "grid.json").read_text())["cells"]
-    edit_json(folder / "grid.json", cells=cells[1:])
+    content = json.loads((folder / "grid.json").read_text())
+    content["cells"] = content["cells"][1:]
+    (folder / "grid.json").write_text(json.dumps(content))
     assert [str(c) for c in load(folder).absent] == ["none/0"]
 
 
-def test_a_run_whose_files_were_lost_is_an_error_that_names_the_file(make_grid: Any) -> None:
-    for name in ("per_image.parquet", "metrics.json"):
-        folder = make_grid(seeds=2)
-        (folder / "runs/1-0" / name).unlink()
-        with pytest.raises(FileNotFoundError, match=rf"1-0.{name}"):
-            load(folder)
-
-
-def damage(name: str, folder: Path) -> None:
-    """One kind of damage to a grid of two seeds."""
-    run = folder / "runs/3-1"
-    table, metrics, grid = run / "per_image.parquet", run / "metrics.json", folder / "grid.json"
-    match name:
-        case "nan":
-            edit_table(table, lambda t: t.assign(value=t["value"].where(t.index != 3)))
-        case "infinite":
-            edit_table(table, lambda t: t.assign(value=float("inf")))
-        case "twice":
-            edit_table(table, lambda t: pd.concat([t, t.head(1)]))
-        case "no column":
-            edit_table(table, lambda t: t.drop(columns="group"))
-        case "no rows":
-            edit_table(table, lambda t: t.head(0))
-        case "image lacking":
-            edit_table(table, lambda t: t[t["image"] != "000.png"])
-        case "metric lacking":
-            edit_table(table, lambda t: t[t["metric"] != "S"])
-        case "image added":
-            extra = {"image": "new.png", "group": "x", "metric": "S", "value": 0.5}
-            edit_table(table, lambda t: pd.concat([t, pd.DataFrame([extra])]))
-        case "other code":
-            edit_json(metrics, code_digest="0ther")
-            cells = json.loads(grid.read_text())["cells"]
-            edit_json(grid, cells=[{**c, "code": ""} for c in cells])
-        case "code not grid's":
-            edit_json(metrics, code_digest="0ther")
-        case "other data":
-            edit_json(metrics, data_digest="0ther")
-        case "other run":
-            edit_json(metrics, seed=0)
-        case "not json":
-            metrics.write_text("{")
-        case "list":
-            grid.write_text("[]")
-        case "key lacking":
-            content = json.loads(grid.read_text())
-            del content["margin"]
-            grid.write_text(json.dumps(content))
-        case "cell twice":
-            cells = json.loads(grid.read_text())["cells"]
-            edit_json(grid, cells=[*cells, cells[0]])
-        case "arm twice":
-            edit_json(grid, arms=["bce", "mae", "none", "released", "bce"])
-        case "odd state":
-            edit_json(grid, cells=[{"arm": "bce", "seed": 0, "state": "done"}])
-        case "unplanned":
-            edit_json(grid, cells=[{"arm": "bce", "seed": 9, "state": "complete"}])
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("nan", r"1 values are not finite, the first is .* of image '00\d.png' = nan"),
-        ("infinite", r"25 values are not finite"),
-        ("twice", r"of image '000.png' is there twice"),
-        ("no column", r"expected rows of image, group, metric, value, seen 25 rows"),
-        ("no rows", r"seen 0 rows"),
-        ("image lacking", r"mae/1 lacks BIoU of image '000.png'"),
-        ("metric lacking", r"mae/1 lacks S of image"),
-        ("image added", r"mae/1 adds S of image 'new.png'"),
-        ("other code", r"code digests c0dec0dec0de: 7 runs .*; 0ther: 1 runs \(mae/1\)"),
-        ("code not grid's", r"metrics.json has code digest 0ther, grid.json c0dec0dec0de"),
-        ("other data", r"mae/1 was scored on data 0ther, the grid's data are da7ada7ada7a"),
-        ("other run", r"the folder holds another run"),
-        ("not json", r"metrics.json is not JSON"),
-        ("list", r"expected an object, seen list"),
-        ("key lacking", r"lacks margin"),
-        ("cell twice", r"cell none/0 is there twice"),
-        ("arm twice", r"arms with different names, seen \['bce'"),
-        ("odd state", r"cell bce/0 is 'done', expected one of complete, failed"),
-        ("unplanned", r"cell bce/9 is not planned"),
-    ],
-)
-def test_damaged_and_mixed_results_are_refused_by_name(
-    make_grid: Any, name: str, message: str
-) -> None:
-    folder = make_grid(seeds=2)
-    damage(name, folder)
-    with pytest.raises(ValueError, match=message):
-        load(folder)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"primary": "F_weigthed"}, r"no direction \(did you mean 'F_weighted'\?\)"),
-        ({"primary": "HCE"}, r"primary metric 'HCE' was not measured; the runs hold BIoU"),
-        ({"guards": ["Dice"]}, r"guards metric 'Dice' was not measured"),
-        ({"contrasts": (("mse", "bce"),)}, r"unknown arm 'mse' \(did you mean 'mae'\?\)"),
-        ({"contrasts": (("bce", "bce"),)}, r"compares an arm with itself"),
-        ({"margin": -1}, r"margin is -1, expected a number >= 0"),
-        ({"margin": float("nan")}, r"margin is nan"),
-    ],
-)
-def test_a_grid_that_names_what_is_not_there_is_refused(
-    make_grid: Any, settings: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        load(make_grid(seeds=1, **settings))
-
-
-def test_a_grid_without_a_complete_run_says_what_to_run(make_grid: Any) -> None:
-    absent = {(arm, 0): "missing" for arm in ("bce", "mae")}
-    with pytest.raises(ValueError, match="none of the 2 planned runs is complete; run `python"):
-        load(make_grid(arms=("bce", "mae"), seeds=1, absent=absent))
-
-
-def test_the_command_line_ends_with_2_and_names_the_presets_below_a_wrong_folder(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "laptop").mkdir()
-    (tmp_path / "laptop/grid.json").write_text("{}")
-    assert main([str(tmp_path)]) == 2
-    error = capsys.readouterr().err
-    assert "grid.json not found" in error
-    assert "presets found below it: laptop" in error
+def test_what_runs_may_differ_in_is_what_their_hash_leaves_out() -> None:
+    assert {path.split(".")[1] for path in config.INCIDENTAL} == {*INCIDENTAL}
+    assert get_args(Variant) == get_args(config.Variant)

@@ -1,28 +1,22 @@
-"""The statistics against scipy, brute force and simulation."""
+"""The statistics against scipy, brute force and laws (simulations: test_simulations.py)."""
 
 import itertools
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats as reference
 
 from analysis.stats import (
     Interval,
+    crossed_interval,
     effect_size,
     joint_sign_flip,
-    smallest_detectable,
     student_t,
+    superiority,
     t_interval,
     verdict,
 )
-from analysis.summary import best_separated
-
-
-def within_error(share: float, rate: float, trials: int, *, errors: float = 3) -> bool:
-    """Whether a simulated share agrees with a rate within Monte-Carlo standard errors."""
-    return abs(share - rate) <= errors * math.sqrt(rate * (1 - rate) / trials)
 
 
 @pytest.mark.parametrize("n", [2, 6, 8, 30])
@@ -46,16 +40,90 @@ def test_an_interval_of_fewer_than_two_seeds_is_unknown_and_of_equal_ones_has_no
     assert math.isnan(effect_size(constant))
 
 
+def test_the_crossed_interval_follows_from_the_mean_squares_of_scipys_analysis_of_variance() -> (
+    None
+):
+    x = np.random.default_rng(0).normal(size=(6, 9)) + np.arange(6)[:, None] + np.arange(9)
+    n, objects = x.shape
+    seeds = objects * reference.tvar(x.mean(axis=1))
+    images = n * reference.tvar(x.mean(axis=0))
+    within = seeds / reference.f_oneway(*x).statistic * n * (objects - 1)  # objects and rest
+    rest = (within - images * (objects - 1)) / ((n - 1) * (objects - 1))
+    v = seeds + images - rest
+    terms = (seeds, n - 1), (images, objects - 1), (rest, (n - 1) * (objects - 1))
+    df = v**2 / sum(square**2 / freedom for square, freedom in terms)
+    half = reference.t.ppf(0.975, df) * math.sqrt(v / x.size)
+    assert crossed_interval(x).half == pytest.approx(half)
+
+
+def test_objects_that_behave_alike_leave_the_interval_over_the_seeds() -> None:
+    seeds = np.random.default_rng(0).normal(size=8)
+    found, known = crossed_interval(np.repeat(seeds[:, None], 5, axis=1)), t_interval(seeds)
+    assert (found.low, found.high, found.sd) == pytest.approx((known.low, known.high, known.sd))
+
+
+def test_seeds_and_objects_change_places_without_changing_the_crossed_interval() -> None:
+    x = np.random.default_rng(1).normal(size=(7, 12))
+    found, turned = crossed_interval(x), crossed_interval(x.T)
+    assert (found.low, found.high) == pytest.approx((turned.low, turned.high))
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.1, 1.0, 10.0])
+def test_the_crossed_interval_is_never_narrower_than_that_over_seeds_or_objects_alone(
+    scale: float,
+) -> None:
+    rng = np.random.default_rng(0)
+    for n, objects in [(2, 4), (6, 3), (8, 40)]:
+        x = rng.normal(size=(n, objects)) + scale * rng.normal(size=objects)
+        alone = (t_interval(x.mean(axis=1)).half, t_interval(x.mean(axis=0)).half)
+        assert crossed_interval(x).half >= max(alone)
+
+
+def test_a_negative_variance_estimate_gives_way_to_the_wider_interval_of_the_two() -> None:
+    rest = 10 * np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    for x in (rest + np.arange(4)[:, None], rest + np.arange(3)):
+        wider = max(t_interval(x.mean(axis=axis)).half for axis in (0, 1))
+        assert crossed_interval(x).half == wider
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 3), (3, 1), (1, 1), (3, 0)])
+def test_a_table_of_one_seed_or_one_object_has_no_crossed_interval(shape: tuple[int, int]) -> None:
+    assert math.isnan(crossed_interval(np.ones(shape)).low)
+
+
+def test_a_constant_table_has_a_crossed_interval_without_width_and_nan_is_refused() -> None:
+    found = crossed_interval(np.full((4, 3), 0.1))
+    assert (found.low, found.high) == pytest.approx((0.1, 0.1))
+    with pytest.raises(ValueError, match="1 of 12 values are not finite"):
+        crossed_interval(np.where(np.arange(12).reshape(4, 3) == 5, np.nan, 1))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_superiority_has_the_exact_binomial_interval_of_scipy(sign: int) -> None:
+    for n, wins in [(1, 1), (6, 0), (8, 5), (8, 8), (30, 11)]:
+        values = sign * np.where(np.arange(n) < wins, 0.2, -0.1)
+        known = reference.binomtest(wins, n).proportion_ci(0.95, method="exact")
+        found = superiority(values, sign=sign)
+        assert (found.share, found.low, found.high) == pytest.approx((wins / n, *known))
+
+
+def test_a_tie_is_half_a_win_and_equal_arms_are_even() -> None:
+    assert superiority([0.1, 0.0, -0.1, 0.2], sign=1).share == 2.5 / 4
+    even = superiority(np.zeros(8), sign=1)
+    assert (even.share, even.low + even.high) == pytest.approx((0.5, 1.0))
+    narrower, wider = superiority([1, 1, 0], sign=1), superiority([1, 1, 1], sign=1)
+    assert superiority([1, 1, -1], sign=1).low < narrower.low < wider.low
+    with pytest.raises(ValueError, match="at least one seed"):
+        superiority([], sign=1)
+
+
 @pytest.mark.parametrize("n", [6, 8, 10])
-@pytest.mark.parametrize("shape", ["normal", "t3"])
-def test_the_t_interval_covers_the_mean_at_its_rate(n: int, shape: str) -> None:
-    trials = 4000
-    rng = np.random.default_rng(n)
-    draws = rng.normal(size=(trials, n)) if shape == "normal" else rng.standard_t(3, (trials, n))
-    hits = sum(i.low <= 0 <= i.high for i in map(t_interval, draws))
-    assert 0.93 <= hits / trials <= 0.97
-    if shape == "normal":
-        assert within_error(hits / trials, 0.95, trials)
+def test_the_interval_of_superiority_covers_every_probability_at_its_level(n: int) -> None:
+    found = [superiority(np.where(np.arange(n) < k, 1.0, -1.0), sign=1) for k in range(n + 1)]
+    for share in np.linspace(0.01, 0.99, 99):
+        chances = reference.binom.pmf(np.arange(n + 1), n, share)
+        inside = [interval.low <= share <= interval.high for interval in found]
+        assert chances[inside].sum() >= 0.95
 
 
 @pytest.mark.parametrize("n", [6, 7, 8])
@@ -140,40 +208,6 @@ def test_too_few_seeds_no_contrasts_and_nan_are_refused(bad: np.ndarray) -> None
         joint_sign_flip(bad)
 
 
-def null_grid(rng: np.random.Generator, effects: list[float], n: int = 8) -> np.ndarray:
-    """Differences of arms 1.. to arm 0 that share its noise, as contrasts to a baseline do."""
-    arms = rng.standard_t(4, (n, len(effects) + 1)) + rng.normal(0, 3, (n, 1))
-    return arms[:, 1:] - arms[:, :1] + effects
-
-
-def test_the_family_wise_error_stays_at_five_percent_over_null_grids() -> None:
-    rng, trials = np.random.default_rng(11), 2000
-    found = [
-        min(joint_sign_flip(null_grid(rng, [0.0] * 6)).adjusted) <= 0.05 for _ in range(trials)
-    ]
-    assert np.mean(found) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)
-    assert np.mean(found) > 0.03  # and the test is not idle
-
-
-def test_true_nulls_beside_a_large_effect_are_still_protected() -> None:
-    rng, trials = np.random.default_rng(12), 2000
-    wrong = [
-        min(joint_sign_flip(null_grid(rng, [9.0, 9.0, 0.0, 0.0, 0.0, 0.0])).adjusted[2:]) <= 0.05
-        for _ in range(trials)
-    ]
-    assert np.mean(wrong) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)
-
-
-@pytest.mark.parametrize("n", [6, 8, 12])
-def test_the_smallest_detectable_difference_is_found_with_its_power(n: int) -> None:
-    shift, trials = smallest_detectable(1.0, n), 4000
-    draws = np.random.default_rng(n).normal(shift, 1, (trials, n))
-    power = (reference.ttest_1samp(draws, 0, axis=1).pvalue <= 0.05).mean()
-    assert within_error(power, 0.8, trials)
-    assert smallest_detectable(0.0, n) == 0
-    assert math.isnan(smallest_detectable(1.0, 1))
-
-
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
@@ -195,12 +229,3 @@ def test_the_verdict_is_read_off_the_whole_interval(
     turned = Interval(8, -(low + high) / 2, -high, -low, 0.01)
     assert verdict(interval, margin=0.005, sign=1) == expected
     assert verdict(turned, margin=0.005, sign=-1) == expected
-
-
-def test_the_best_of_equal_arms_is_seldom_called_separated() -> None:
-    rng, trials = np.random.default_rng(7), 1000
-    named = 0
-    for _ in range(trials):
-        means = rng.normal(size=(8, 7)) + rng.normal(0, 3, (8, 1))
-        named += best_separated(pd.DataFrame(means, columns=list("abcdefg")), 1) is not None
-    assert named / trials <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)

@@ -1,0 +1,219 @@
+"""Read one run's folder: what it was, its scores image by image, its history."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.grid import Cell, Grid
+from analysis.metrics import sign
+
+MASK = ("area", "outline", "components")  # what describes an image's mask
+COLUMNS = ("image", "group", *MASK, "metric", "value")
+# Settings on which no result depends; runs may differ in them and still be of one preset.
+INCIDENTAL = ("cache", "image_dir", "mask_dir", "name", "save_seconds", "workers")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One complete run.
+
+    `scores` has the images as rows and the metrics as columns, both sorted; `images` describes
+    each image by group, area, outline and components; `totals` are the metrics of the whole run;
+    `setting` are the data and train settings that all runs of a preset share.
+    """
+
+    cell: Cell
+    code: str
+    setting: dict[str, Any]
+    scores: pd.DataFrame
+    images: pd.DataFrame
+    totals: dict[str, float]
+    history: pd.DataFrame
+
+
+def read_run(folder: Path, grid: Grid, cell: Cell) -> Run:
+    """Read and check a complete cell's run.
+
+    Raises FileNotFoundError for a file that is gone, ValueError for one that is damaged, for a
+    value that is not finite and for another run than grid.json names.
+    """
+    run = folder / cell.run
+    meta = _meta(run / "metrics.json", grid, cell)
+    scores, images = _scores(run / "per_image.parquet", cell)
+    history = _history(run / "history.csv")
+    totals = {
+        metric: value for metric, value in meta.get("test", {}).items() if metric not in scores
+    }
+    steps = _steps_90(history)
+    if steps is not None:
+        totals["steps_90"] = steps
+    _check_totals(run / "metrics.json", totals)
+    setting = _setting(run / "config.json")
+    return Run(cell, str(meta.get("code_digest")), setting, scores, images, totals, history)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds; an error says what to do if it holds none."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found; the run is incomplete, run the grid again")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); run the grid again") from error
+    if not isinstance(raw, dict):
+        raise ValueError(f"{path}: expected an object, seen {type(raw).__name__}")
+    return raw
+
+
+def short(digest: object) -> str:
+    """A digest's first 12 digits."""
+    return str(digest)[:12]
+
+
+def steps_to(share: float, steps: pd.Series, values: pd.Series, *, turn: int) -> float:
+    """Steps after which a validation metric has come `share` of its way.
+
+    The first step at which the curve, linear between validations, reaches `share` of its best
+    value; where less is better (`turn` -1), `share` of the way from the first validation to the
+    best. A curve that is there at its first validation gives that one's step: an upper bound.
+    `steps` and `values` (K,), K >= 1, in order.
+    """
+    x, y = steps.to_numpy(dtype=float), values.to_numpy(dtype=float)
+    goal = share * y.max() if turn > 0 else y[0] + share * (y.min() - y[0])
+    there = int(np.argmax(turn * y >= turn * goal))
+    if there == 0:
+        return float(x[0])
+    before, after = turn * y[there - 1], turn * y[there]
+    part = (turn * goal - before) / (after - before)
+    return float(x[there - 1] + part * (x[there] - x[there - 1]))
+
+
+def _meta(path: Path, grid: Grid, cell: Cell) -> dict[str, Any]:
+    """A run's metrics.json, found to be that cell's."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} not found, although grid.json calls {cell} complete; run the grid again"
+        )
+    meta = read_json(path)
+    seen = (meta.get("arm"), meta.get("seed"), meta.get("hash"))
+    if seen != (cell.arm, cell.seed, cell.hash):
+        raise ValueError(
+            f"{path} says arm, seed, hash {seen}, expected {(cell.arm, cell.seed, cell.hash)} "
+            "from grid.json; the folder holds another run"
+        )
+    if meta.get("data_digest") != grid.data_digest:
+        raise ValueError(
+            f"{cell} was scored on data {short(meta.get('data_digest'))}, the grid's data are "
+            f"{short(grid.data_digest)}; runs on different data make no table, run it again"
+        )
+    return meta
+
+
+def _setting(path: Path) -> dict[str, Any]:
+    """`data.*` and `train.*` of a run's config.json without what no result depends on."""
+    config = read_json(path)
+    return {
+        f"{part}.{key}": value
+        for part in ("data", "train")
+        for key, value in config.get(part, {}).items()
+        if key not in INCIDENTAL
+    }
+
+
+def _scores(path: Path, cell: Cell) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One per_image.parquet: the scores (images x metrics), all finite, and the images."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found; the run is incomplete, run the grid again")
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are of these
+        raise ValueError(f"{path} is not Parquet ({error}); run the grid again") from error
+    lacking = [name for name in COLUMNS if name not in frame.columns]
+    if lacking or frame.empty:
+        raise ValueError(
+            f"{path}: expected rows of {', '.join(COLUMNS)}, seen {len(frame)} rows of "
+            f"{', '.join(map(str, frame.columns))}; run the grid again"
+        )
+    _check_finite(path, frame)
+    image, names = pd.factorize(frame["image"], sort=True)
+    metric, metrics = pd.factorize(frame["metric"], sort=True)
+    place = metric * len(names) + image
+    counts = np.bincount(place, minlength=len(metrics) * len(names))
+    if (counts != 1).any():
+        odd = int(np.argmax(counts != 1))
+        what = f"{metrics[odd // len(names)]} of image {names[odd % len(names)]!r}"
+        if counts[odd]:
+            raise ValueError(f"{path}: {what} is there twice")
+        raise ValueError(f"{cell} lacks {what}, which other metrics have; run the grid again")
+    values = np.empty(counts.size)
+    values[place] = frame["value"]
+    scores = pd.DataFrame(values.reshape(len(metrics), -1).T, names, metrics)
+    return scores, _images(path, frame, image, names)
+
+
+def _check_finite(path: Path, frame: pd.DataFrame) -> None:
+    if frame[["image", "group", "metric"]].isna().any(axis=None):
+        raise ValueError(f"{path}: rows without an image, a group or a metric; run the grid again")
+    for column in ("value", *MASK):
+        bad = frame[~np.isfinite(frame[column].to_numpy(dtype=float))]
+        if len(bad):
+            first = bad.iloc[0]
+            what = first["metric"] if column == "value" else column
+            raise ValueError(
+                f"{path}: {len(bad)} values are not finite, the first is {what} of image "
+                f"{first['image']!r} = {first[column]}; a mean over the rest would hide it"
+            )
+
+
+def _images(
+    path: Path, frame: pd.DataFrame, image: NDArray[np.intp], names: pd.Index
+) -> pd.DataFrame:
+    """What describes each image, found to be the same in all of its rows."""
+    first = np.unique(image, return_index=True)[1]
+    kept = {}
+    for column in ("group", *MASK):
+        values = frame[column].to_numpy()
+        kept[column] = values[first]
+        differing = values != kept[column][image]
+        if differing.any():
+            name = names[image[np.argmax(differing)]]
+            raise ValueError(f"{path}: image {name!r} has more than one {column}")
+    types = {"area": float, "outline": float, "components": int}
+    return pd.DataFrame(kept, names.rename("image")).astype(types)
+
+
+def _history(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found; the run is incomplete, run the grid again")
+    try:
+        history = pd.read_csv(path)
+    except ValueError as error:  # pandas' errors for what is no CSV are ValueErrors
+        raise ValueError(f"{path} is not CSV ({error}); run the grid again") from error
+    if "step" not in history or history.empty:
+        raise ValueError(
+            f"{path}: expected rows with a column step, seen {len(history)} rows of "
+            f"{', '.join(map(str, history.columns))}; run the grid again"
+        )
+    return history
+
+
+def _steps_90(history: pd.DataFrame) -> float | None:
+    """Steps to 90 % of the validation metric; None below two validations: there is no curve."""
+    column = next((name for name in history.columns if name.startswith("val_")), None)
+    curve = history[["step", column]].dropna() if column else history.head(0)
+    if column is None or len(curve) < 2:
+        return None
+    # a row's step counts from 0, and its validation came after it
+    turn = sign(column.removeprefix("val_"))
+    return steps_to(0.9, curve["step"] + 1, curve[column], turn=turn)
+
+
+def _check_totals(path: Path, totals: dict[str, float]) -> None:
+    for metric, value in totals.items():
+        if not isinstance(value, int | float) or not np.isfinite(value):
+            raise ValueError(f"{path}: {metric} is {value!r}, expected a finite number")
