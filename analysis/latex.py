@@ -1,93 +1,62 @@
-"""The tables of a grid as LaTeX (booktabs), with every special character escaped."""
+"""The tables of a grid as LaTeX (booktabs), in plain ASCII whatever the names are."""
 
-from analysis.metrics import direction
-from analysis.notes import DASH, footnotes, judgement, number, p_value, places, span
+import re
+import unicodedata
+from itertools import groupby
+
+from analysis.metrics import METRICS, direction
+from analysis.notes import section_notes
+from analysis.sections import Cell, Section, Table, sections
 from analysis.summary import Summary
 
 
 def latex(summary: Summary) -> str:
-    r"""Three `table*` floats (arms, contrasts, guards) for \input.
+    r"""One `table*` float for each section of `analysis.sections`, for \input.
 
-    The preamble needs only \usepackage{booktabs}.
+    The preamble needs only \usepackage{booktabs}; every engine compiles it. What the arms and
+    contrasts are about stands below their tables, with the footnotes.
     """
     grid = summary.grid
-    notes = " ".join(tex(note) for note in footnotes(summary))
     label = "".join(c if c.isascii() and c.isalnum() else "-" for c in grid.name)
     parts = [r"% needs \usepackage{booktabs}"]
-    spec = "l" + "r" * (len(summary.shown) + 1)
-    parts += _tex_float(
-        f"{tex(grid.question)} Means by arm.", f"tab:{label}-arms", spec, _tex_arms(summary), notes
-    )
-    if grid.contrasts:
-        about = "; ".join(f"{tex(str(c))}: {tex(c.about)}" for c in grid.contrasts if c.about)
-        parts += _tex_float(
-            f"{tex(grid.question)} Differences in {_tex_metric(grid.primary)}.",
-            f"tab:{label}-contrasts",
-            "lrrrlr" if grid.test else "lrrr",
-            _tex_contrasts(summary),
-            about and about + ".",
-        )
-    if grid.contrasts and grid.guards:
-        parts += _tex_float(
-            f"{tex(grid.question)} Differences in the guards: 95\\,\\% intervals, no test.",
-            f"tab:{label}-guards",
-            "l" + "r" * len(grid.guards),
-            _tex_guards(summary),
-            "",
-        )
+    notes = section_notes(summary)
+    for section in sections(summary):
+        caption = f"{tex(grid.question)} {_title(section)}."
+        parts += _float(section, caption, f"tab:{label}-{section.slug}", notes[section.slug])
     return "\n".join(parts) + "\n"
 
 
-def _tex_arms(summary: Summary) -> list[list[str]]:
-    digits = places(summary)
-    rows = [["arm", *(_tex_metric(m) for m in summary.shown), "$n$"]]
-    for arm in summary.grid.arms:
-        cells = []
-        for metric in summary.shown:
-            row = summary.arms[arm, metric]
-            mean = tex(number(row.mean.mean, digits[metric]))
-            mean = rf"\textbf{{{mean}}}" if row.best else mean
-            half = number(row.mean.half, digits[metric])
-            cells.append(mean if half == DASH else rf"{mean} {{\scriptsize$\pm${half}}}")
-        n = len(summary.arms[arm, summary.grid.primary].seeds)
-        rows.append([tex(arm), *cells, str(n)])
-    return rows
+def _title(section: Section) -> str:
+    title = tex(section.title)
+    return f"{title} {_metric(section.metric)}" if section.metric else title
 
 
-def _tex_contrasts(summary: Summary) -> list[list[str]]:
-    grid, digits = summary.grid, places(summary)[summary.grid.primary]
-    tested = ["$p$ (adj.)", "verdict"] if grid.test else []
-    rows = [["contrast", "difference", r"95\,\% interval", *tested, "$n$"]]
-    for row in summary.primary:
-        cells = [number(row.difference.mean, digits, signed=True), span(row.difference, digits)]
-        if grid.test:
-            cells += [p_value(row.p), judgement(row)]
-        rows.append([tex(str(row.contrast)), *map(tex, cells), str(row.difference.n)])
-    return rows
-
-
-def _tex_guards(summary: Summary) -> list[list[str]]:
-    guards, digits = summary.grid.guards, places(summary)
-    rows = [["contrast", *(_tex_metric(m) for m in guards)]]
-    for index, contrast in enumerate(summary.grid.contrasts):
-        found = {m: summary.contrasts[m][index].difference for m in guards}
-        cells = [
-            f"{number(d.mean, digits[m], signed=True)} {span(d, digits[m])}" if d.n else DASH
-            for m, d in found.items()
-        ]
-        rows.append([tex(str(contrast)), *map(tex, cells)])
-    return rows
-
-
-def _tex_float(
-    caption: str, label: str, spec: str, rows: list[list[str]], notes: str
-) -> list[str]:
-    foot = rf"\par\smallskip\begin{{minipage}}{{\linewidth}}\scriptsize {notes}\end{{minipage}}"
-    lines = [" & ".join(_guard(cells)) + r" \\" for cells in rows]
-    return [
+def _float(section: Section, caption: str, label: str, notes: list[str]) -> list[str]:
+    lines = [
         r"\begin{table*}",
         r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
-        rf"\caption{{{caption}}}\label{{{label}}}",
+        rf"\caption{{{caption}}}\label{{{label}}}\par\smallskip",
+    ]
+    for table in section.tables:
+        lines += [*_tabular(table), r"\par\smallskip"]
+    about = [_about(table) for table in section.tables if table.about]
+    if text := " ".join([*about, *map(_prose, notes)]):
+        lines.append(rf"\begin{{minipage}}{{\linewidth}}\sloppy\scriptsize {text}\end{{minipage}}")
+    return [*lines, r"\end{table*}"]
+
+
+def _tabular(table: Table) -> list[str]:
+    """The first column wraps where a name is longer than the other columns leave room for."""
+    numbers = len(table.header) - 1
+    share = 0.2 if numbers > 4 and not _pairs(table) else 0.27
+    longest = max(len(_plain_name(row[0])) for row in table.rows)
+    wraps = longest > 90 * share  # characters of 8 pt that surely fit
+    spec = (rf"p{{{share}\linewidth}}" if wraps else "l") + "r" * numbers
+    rows = [[_cell(cell) for cell in row] for row in (table.header, *table.rows)]
+    if wraps:
+        rows = [[rf"\raggedright {first}", *rest] for first, *rest in rows]
+    lines = [" & ".join(_guard(cells)) + r" \\" for cells in rows]
+    return [
         rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}",
         r"\toprule",
         lines[0],
@@ -95,9 +64,15 @@ def _tex_float(
         *lines[1:],
         r"\bottomrule",
         r"\end{tabular}",
-        *([foot] if notes else []),
-        r"\end{table*}",
     ]
+
+
+def _pairs(table: Table) -> bool:
+    return len(table.rows[0][0].names) > 1
+
+
+def _plain_name(cell: Cell) -> str:
+    return f"{' - '.join(cell.names)}{cell.text} {cell.tail}"
 
 
 def _guard(cells: list[str]) -> list[str]:
@@ -105,10 +80,40 @@ def _guard(cells: list[str]) -> list[str]:
     return ["{}" + cells[0], *cells[1:]] if cells[0].startswith("[") else cells
 
 
-def _tex_metric(metric: str) -> str:
-    base, _, variant = metric.partition("_")
-    name = rf"${base}_{{\mathrm{{{tex(variant)}}}}}$" if variant else tex(base)
-    return rf"{name} $\{'up' if direction(metric) == 'up' else 'down'}arrow$"
+def _cell(cell: Cell) -> str:
+    if cell.metric:
+        return _metric(cell.metric)
+    text = r"$n$" if cell.text == "n" else _prose(cell.text)
+    if cell.look != "plain":
+        text = rf"\{'textbf' if cell.look == 'bold' else 'underline'}{{{text}}}"
+    names = " $-$ ".join(map(_breakable, cell.names))
+    tail = tex(cell.tail) if cell.names else rf"{{\scriptsize {tex(cell.tail)}}}"
+    return f"{names}{text}" + (f" {tail}" if cell.tail else "")
+
+
+def _prose(text: str) -> str:
+    """A sentence with the metrics and statistics it names as the headers write them."""
+    return _NAMED.sub(lambda found: _SYMBOLS[found[0]], tex(text))
+
+
+def _metric(name: str) -> str:
+    return rf"{METRICS[name].tex} $\{'up' if direction(name) == 'up' else 'down'}arrow$"
+
+
+def _about(table: Table) -> str:
+    pairs = zip(table.rows, table.about, strict=True)
+    parts = [f"{' $-$ '.join(map(tex, row[0].names))}: {tex(word)}" for row, word in pairs if word]
+    return "; ".join(parts) + "." if parts else ""
+
+
+def _breakable(name: str) -> str:
+    """A name that may break after any character that is no letter or digit, and in long words."""
+    parts = []
+    for word, run in groupby(name, lambda c: None if c.isspace() else c.isalnum()):
+        text = "".join(run)
+        step = 8 if word and len(text) > 12 else len(text)
+        parts += [tex(text[i : i + step]) or " " for i in range(0, len(text), step)]
+    return r"\allowbreak{}".join(parts)
 
 
 _TEX = {
@@ -119,15 +124,68 @@ _TEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",
     "−": "$-$",
     "±": r"$\pm$",
     "×": r"$\times$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "·": r"$\cdot$",
+    "°": r"$^\circ$",
     "–": "--",
-    DASH: "---",
+    "—": "---",
+    "‘": "`",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    "…": r"\ldots{}",
+    "ß": r"\ss{}",
+    "ø": r"\o{}",
+    "Ø": r"\O{}",
+    "æ": r"\ae{}",
+    "Æ": r"\AE{}",
+    "œ": r"\oe{}",
+    "Œ": r"\OE{}",
+    "ł": r"\l{}",
+    "Ł": r"\L{}",
+    "ı": r"\i{}",
+}
+_ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327",
+                    "`'^~=u.\"rHvc", strict=True))  # fmt: skip
+# Letters with a command of their own, by their names in Unicode.
+_GREEK = {
+    "SMALL": "ALPHA BETA GAMMA DELTA EPSILON ZETA ETA THETA IOTA KAPPA LAMDA MU NU XI PI RHO "
+    "SIGMA TAU UPSILON PHI CHI PSI OMEGA",
+    "CAPITAL": "GAMMA DELTA THETA LAMDA XI PI SIGMA UPSILON PHI PSI OMEGA",
 }
 
 
 def tex(text: str) -> str:
-    """Text with every special character of LaTeX escaped, on one line."""
-    return "".join(_TEX.get(character, character) for character in " ".join(text.split()))
+    """Text as ASCII LaTeX on one line: specials escaped, accents and Greek as commands, any
+    other character as its code point, [U+6A21], which no engine or font trips over."""
+    line = " ".join(unicodedata.normalize("NFC", text).split())
+    return "".join(map(_character, line))
+
+
+def _character(character: str) -> str:
+    if character in _TEX:
+        return _TEX[character]
+    if character.isascii() and character.isprintable():
+        return character
+    base, mark = (*unicodedata.normalize("NFD", character), "")[:2]
+    if base.isascii() and mark in _ACCENTS:
+        return rf"\{_ACCENTS[mark]}{{{base}}}"
+    size, _, greek = unicodedata.name(character, "").removeprefix("GREEK ").partition(" LETTER ")
+    if greek in _GREEK.get(size, "").split():
+        command = greek.lower().replace("lamda", "lambda")
+        return rf"\ensuremath{{\{command.title() if size == 'CAPITAL' else command}}}"
+    plain = unicodedata.normalize("NFKC", character)
+    if plain.isascii() and plain.isprintable():
+        raised = "SUPERSCRIPT" in unicodedata.name(character)
+        return rf"\textsuperscript{{{tex(plain)}}}" if raised else tex(plain)
+    return f"[U+{ord(character):04X}]"
+
+
+_SYMBOLS = {tex(name): metric.tex for name, metric in METRICS.items() if "_" in name}
+_SYMBOLS |= {"p (adjusted)": "$p$ (adjusted)", tex("d_z"): "$d_z$", tex("P(A > B)"): "$P(A > B)$"}
+_NAMED = re.compile("|".join(map(re.escape, _SYMBOLS)))

@@ -1,34 +1,228 @@
-"""The metrics a table may show: their order, their direction and how they are spelled."""
+"""The metrics a table may show: their variant, their direction, and what the field reports.
 
+`python -m analysis.metrics` prints both tables.
+"""
+
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
 Direction = Literal["up", "down"]
 
-DIRECTIONS: dict[str, Direction] = {
-    "F_weighted": "up",
-    "F_max": "up",
-    "F_mean": "up",
-    "S": "up",
-    "E_mean": "up",
-    "E_max": "up",
-    "IoU": "up",
-    "BIoU": "up",
-    "Dice": "up",
-    "MAE": "down",
-    "MSE": "down",
-    "HCE": "down",
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric: where better lies, its name in LaTeX, how it is computed (`about`, one line,
+    of the plain variant), and where the field's published evaluation code differs."""
+
+    direction: Direction
+    tex: str
+    about: str
+    reported: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the evaluation code published with a paper computes (metrics named as here, "adaptive"
+    cut at twice the prediction's mean), and how it prepares predictions and masks."""
+
+    name: str
+    metrics: str
+    prepares: str
+
+
+# In the order of the tables. Whoever is named in `reported` was read in the code of WORKS.
+METRICS: dict[str, Metric] = {
+    "F_weighted": Metric(
+        "up",
+        r"$F_\beta^{w}$",
+        "weighted F-measure (Margolin 2014), beta^2 = 1; 0 for an image without object",
+        "the same formula in BiRefNet, UDUN, MVANet, InSPyReNet, F3Net, SINet-v2, PFNet, ZoomNet",
+    ),
+    "F_max": Metric(
+        "up",
+        r"$F_\beta^{\max}$",
+        "F-measure, beta^2 = .3: maximum over 256 thresholds of the curve averaged over images",
+        "so in BiRefNet, UDUN, InSPyReNet, SINet-v2, ZoomNet; MVANet: 255 thresholds; F3Net and "
+        "IS-Net: from precision and recall averaged over the images",
+    ),
+    "F_mean": Metric(
+        "up",
+        r"$F_\beta^{\mathrm{mean}}$",
+        "F-measure, beta^2 = .3: mean over 256 thresholds",
+        "so in BiRefNet, InSPyReNet, SINet-v2, ZoomNet; F3Net, MVANet: adaptive",
+    ),
+    "S": Metric(
+        "up",
+        r"$S_\alpha$",
+        "structure measure (Fan 2017), alpha = .5",
+        "the same formula in BiRefNet, UDUN, MVANet, InSPyReNet, F3Net, SINet-v2, PFNet, ZoomNet",
+    ),
+    "E_mean": Metric(
+        "up",
+        r"$E_\phi^{\mathrm{mean}}$",
+        "enhanced-alignment measure (Fan 2018): mean over 256 thresholds",
+        "so in BiRefNet, UDUN, InSPyReNet, SINet-v2, ZoomNet; F3Net, PFNet, MVANet: adaptive",
+    ),
+    "E_max": Metric(
+        "up",
+        r"$E_\phi^{\max}$",
+        "enhanced-alignment measure: maximum over 256 thresholds of the curve averaged over "
+        "images",
+        "so in BiRefNet, InSPyReNet, SINet-v2, ZoomNet",
+    ),
+    "IoU": Metric(
+        "up",
+        "IoU",
+        "intersection over union, both cut at .5; 1 where both are empty",
+        "so in MVANet; CascadePSP adds intersections and unions up over the whole set",
+    ),
+    "BIoU": Metric(
+        "up",
+        "BIoU",
+        "boundary IoU (Cheng 2021), both cut at .5, band of 2 % of the diagonal",
+        "BiRefNet: mean or maximum over 256 thresholds of the grey prediction, eroded as it is",
+    ),
+    "mBA": Metric(
+        "up",
+        "mBA",
+        "mean boundary accuracy (Cheng 2020), both cut at .5: accuracy in the band around the "
+        "mask's outline, mean of the radii 1 + floor(k ((H + W) / 300 - 1) / 5), k = 0 to 4",
+        "so in CascadePSP, BiRefNet and InSPyReNet",
+    ),
+    "MAE": Metric(
+        "down",
+        "MAE",
+        "mean absolute error of the soft prediction against the soft mask",
+        "P3M: as here, called MAD; IS-Net: stretched prediction; BiRefNet, UDUN, MVANet, "
+        "InSPyReNet, F3Net, SINet-v2, PFNet, ZoomNet: stretched prediction against the cut mask",
+    ),
+    "MSE": Metric(
+        "down",
+        "MSE",
+        "mean squared error of the soft prediction against the soft mask",
+        "P3M: as here; BiRefNet: stretched prediction against the cut mask",
+    ),
+    "HCE": Metric(
+        "down",
+        "HCE",
+        "human correction effort (Qin 2022), both cut at .5, relax = 5, epsilon = 2",
+        "so in IS-Net, UDUN, BiRefNet; MVANet cuts the stretched prediction",
+    ),
+    "G_MAE": Metric(
+        "down",
+        r"$G_{\mathrm{MAE}}$",
+        "mean absolute error of the predicted gradient map inside the object, against |Laplacian "
+        "of the image| gated by the mask: one label for all arms",
+        "this project's own",
+    ),
+    "G_corr": Metric(
+        "up",
+        r"$G_{\mathrm{corr}}$",
+        "Pearson correlation of the predicted gradient map with the label of G_MAE inside the "
+        "object",
+        "this project's own",
+    ),
+    "steps_90": Metric(
+        "down",
+        r"steps to 90\,\%",
+        "training steps until the validation metric, linear between validations, is at 90 % of "
+        "its best value (where less is better: of the way from the first validation to the best)",
+        "this project's own",
+    ),
 }
 # What the arm table adds to the primary metric and the guards, as far as it was measured.
 EXTRA = ("S", "E_mean", "IoU")
+# What tells how an arm learned, beside how well it does in the end.
+OUTCOMES = ("steps_90", "G_MAE", "G_corr")
+VARIANTS = {
+    "plain": "predictions are taken as they are, masks are cut at .5 where a metric needs them "
+    "binary",
+    "published": "every prediction is rounded to 8 bits and stretched to its own range, every "
+    "mask cut above 128 of 255, as PySODMetrics does by default",
+}
+_EIGHT_BITS = "8 bits, each prediction stretched to its own range, mask cut at 128"
+WORKS = (
+    Work(
+        "BiRefNet (CAAI AIR 2024)",
+        "DIS5K: F_max, F_weighted, MAE, S, E_mean, HCE; camouflage: S, F_weighted, F_mean, "
+        "E_mean, E_max, MAE; HRSOD: S, F_max, E_mean, MAE; mattes: S, F_max, E_mean, MSE; "
+        "mBA and BIoU beside them",
+        f"{_EIGHT_BITS}; HCE and mBA unstretched",
+    ),
+    Work(
+        "MVANet (CVPR 2024)",
+        "F_max, adaptive F and E, F_weighted, S, MAE, HCE, IoU",
+        "8 bits, stretched, HCE too; mask cut at half its maximum; its first release took F_max "
+        "from averaged precision and recall",
+    ),
+    Work(
+        "UDUN (ACM MM 2023)",
+        "F_max, F_weighted, MAE, S, E_mean, HCE",
+        f"{_EIGHT_BITS}; HCE unstretched",
+    ),
+    Work(
+        "IS-Net (ECCV 2022)",
+        "F_max, MAE, HCE",
+        "floats, stretched; F_max: 255 thresholds; MAE: mask not cut; HCE: unstretched, both cut "
+        "at 128",
+    ),
+    Work(
+        "InSPyReNet (ACCV 2022)",
+        "S, MAE, F_weighted, mBA; E and F adaptive, mean and maximum",
+        f"{_EIGHT_BITS}; mBA unstretched",
+    ),
+    Work(
+        "ZoomNet (CVPR 2022)",
+        "S, F_weighted, MAE; E and F adaptive, mean and maximum (PySODMetrics 1.2.4)",
+        _EIGHT_BITS,
+    ),
+    Work(
+        "SINet-v2 (TPAMI 2022)",
+        "S, F_weighted, MAE; E and F adaptive, mean and maximum",
+        _EIGHT_BITS,
+    ),
+    Work(
+        "PFNet (CVPR 2021)",
+        "S, adaptive E, F_weighted, MAE",
+        "prediction and mask stretched, mask cut at .5",
+    ),
+    Work(
+        "F3Net (AAAI 2020)",
+        "F_max, adaptive F and E, F_weighted, S, MAE",
+        "prediction and mask stretched, mask cut at .5; images without object left out",
+    ),
+    Work("CascadePSP (CVPR 2020)", "IoU of the whole set, mBA", "both cut at 128"),
+    Work(
+        "P3M (ACM MM 2021)",
+        "SAD / 1000, MSE, MAD of the whole image and of the trimap's unknown part",
+        "soft prediction against the soft matte",
+    ),
+)
+
+
+def variants_table() -> str:
+    """How each metric is computed here and in the field, and what each work reports: Markdown."""
+    lines = ["| metric | as computed here | in published evaluation code |", "| - | - | - |"]
+    lines += [
+        f"| {name} {arrow(name)} | {_cell(m.about)} | {_cell(m.reported)} |"
+        for name, m in METRICS.items()
+    ]
+    lines += ["", "| work | its evaluation code computes | from |", "| - | - | - |"]
+    lines += [f"| {w.name} | {_cell(w.metrics)} | {_cell(w.prepares)} |" for w in WORKS]
+    return "\n".join([*lines, ""])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
 
 
 def direction(metric: str) -> Direction:
     """Whether more or less of `metric` is better; an unknown metric is a ValueError."""
-    if metric in DIRECTIONS:
-        return DIRECTIONS[metric]
+    if metric in METRICS:
+        return METRICS[metric].direction
     raise ValueError(
-        f"metric {metric!r} has no direction{nearest(metric, list(DIRECTIONS))}; "
+        f"metric {metric!r} has no direction{nearest(metric, list(METRICS))}; "
         "a new metric is added to analysis/metrics.py with 'up' or 'down'"
     )
 
@@ -47,3 +241,7 @@ def nearest(name: str, known: list[str]) -> str:
     """`" (did you mean 'x'?)"` for the closest known name, or nothing."""
     close = get_close_matches(name, known, n=1)
     return f" (did you mean {close[0]!r}?)" if close else f" (known: {', '.join(known)})"
+
+
+if __name__ == "__main__":
+    print(variants_table(), end="")

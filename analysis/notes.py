@@ -2,7 +2,9 @@
 
 import math
 
+from analysis.metrics import METRICS, OUTCOMES, VARIANTS
 from analysis.stats import FEWEST_SEEDS, Interval
+from analysis.strata import By, strata
 from analysis.summary import ContrastRow, Summary
 
 DASH = "—"
@@ -14,12 +16,25 @@ NO_EVIDENCE = (
 
 def footnotes(summary: Summary) -> list[str]:
     """Every sentence that a reader needs beside the numbers, without any markup."""
-    notes = [_provenance(summary), _arms(summary)]
-    if not summary.grid.test:
-        return [NO_EVIDENCE, *notes, *_absent(summary)]
-    if summary.grid.contrasts:
-        notes += [_test(summary), _verdicts(summary), *_settled_signs(summary)]
-    return [*notes, *_absent(summary)]
+    return [note for notes in section_notes(summary).values() for note in notes]
+
+
+def section_notes(summary: Summary) -> dict[str, list[str]]:
+    """The footnotes by the section they belong to (`analysis.sections`), in their order."""
+    grid = summary.grid
+    evidence = [] if grid.test else [NO_EVIDENCE]
+    notes = {
+        "arms": [*_absent(summary), *evidence, _provenance(summary), _metrics(summary),
+                 _arms(summary)],
+        "outcomes": [f"{m}: {METRICS[m].about}." for m in OUTCOMES if m in summary.metrics],
+    }  # fmt: skip
+    if grid.contrasts:
+        tested = [_test(summary), _verdicts(summary), *_settled_signs(summary), *_effects(summary)]
+        notes["contrasts"] = [_intervals(summary), *(tested if grid.test else ())]
+        notes["guards"] = _guards(grid.guards)
+        notes["sizes"] = _sizes(summary)
+    order = ("arms", "contrasts", "guards", "outcomes", "sizes")
+    return {slug: notes[slug] for slug in order if slug in notes}
 
 
 def _provenance(summary: Summary) -> str:
@@ -27,8 +42,9 @@ def _provenance(summary: Summary) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(grid.versions.items()))
     return (
         f"Grid {grid.name}, preset {grid.preset}; data {grid.data_name} "
-        f"(digest {grid.data_digest[:12]}), {count(results.images, 'test image')}; commit "
-        f"{_commit(grid.commit)}, code digest {results.code[:12]}; {versions}."
+        f"(digest {grid.data_digest[:12]}), {count(len(results.images), 'test image')} of "
+        f"{count(results.images['group'].nunique(), 'object')}; commit {_commit(grid.commit)}, "
+        f"code digest {results.code[:12]}; {versions}."
     )
 
 
@@ -37,10 +53,15 @@ def _commit(name: str) -> str:
     return (name[:12] if len(name) == 40 else name) or "unknown"
 
 
+def _metrics(summary: Summary) -> str:
+    variant = summary.results.variant
+    return f"Metrics, {variant} variant: {VARIANTS[variant]}; formulas in analysis/metrics.py."
+
+
 def _arms(summary: Summary) -> str:
     bold = (
         f" Bold: best arm, if its paired interval against every other arm excludes 0 "
-        f"(at least {FEWEST_SEEDS} seeds)."
+        f"(at least {FEWEST_SEEDS} seeds); then the runner-up by mean is underlined."
         if summary.grid.test
         else ""
     )
@@ -56,23 +77,56 @@ def _added(seeds: tuple[int, ...]) -> str:
     return f", of which {ranges(seeds)} joined after a table had been written" if seeds else ""
 
 
+def _intervals(summary: Summary) -> str:
+    """What each of the two intervals is for, one sentence each."""
+    new = (
+        " New images of this kind: what new seeds and new objects would give, from the seeds × "
+        "objects table with both crossed (Satterthwaite), images of one object averaged first."
+        if any(row.new_images for row in summary.primary)
+        else ""
+    )
+    return (
+        "Differences are paired by seed, over the seeds that both arms completed. This test set: "
+        f"what new seeds would give on these very images, 95 % Student t interval over seeds.{new}"
+    )
+
+
+def _guards(guards: tuple[str, ...]) -> list[str]:
+    names = ", ".join(guards)
+    return [f"{names}: guards, intervals for this test set, no test."] if guards else []
+
+
+def _sizes(summary: Summary) -> list[str]:
+    rows = [row for row in strata(summary) if row.metric == summary.grid.primary]
+    by = [_SIZES[name] for name in dict.fromkeys(row.by for row in rows)]
+    if not by:
+        return []
+    return [
+        f"By size of object: the test images in groups, {'; '.join(by)}; differences of the "
+        "group's mean with 95 % Student t intervals over seeds, for this test set, no test."
+    ]
+
+
+_SIZES: dict[By, str] = {
+    "area": "by the mask's area as a share of the image, cut at its terciles",
+    "outline": "by the length of its outline over the image's diagonal, cut likewise",
+    "components": "by its number of connected components",
+}
+
+
 def _test(summary: Summary) -> str:
     grid, flip = summary.grid, summary.flip
-    guards = f" {', '.join(grid.guards)}: guards, intervals only, no test." if grid.guards else ""
-    pairs = "Differences are paired by seed, with 95 % Student t intervals over the seeds that "
-    pairs += "both arms completed."
     if flip is None:
         return (
-            f"{pairs} No p: only {count(len(summary.joint_seeds), 'seed')} complete in all arms "
-            f"of the contrasts, and below {FEWEST_SEEDS} the smallest possible p, 2/2^n, is above "
-            f".05.{guards}"
+            f"No p: only {count(len(summary.joint_seeds), 'seed')} complete in all arms of the "
+            f"contrasts, and below {FEWEST_SEEDS} the smallest possible p, 2/2^n, is above .05."
         )
     how = "exact" if flip.exact else "drawn"
     return (
-        f"{pairs} p: joint sign flip of whole seeds ({how}, {flip.vectors} sign vectors, seeds "
+        f"p: joint sign flip of whole seeds ({how}, {flip.vectors} sign vectors, seeds "
         f"{ranges(summary.joint_seeds)}), max |t|, step-down (Westfall–Young), adjusted for the "
         f"{count(len(grid.contrasts), 'contrast')} of {grid.primary}; smallest possible p "
-        f"{p_value(flip.smallest)}.{guards}"
+        f"{p_value(flip.smallest)}."
     )
 
 
@@ -84,10 +138,10 @@ def _verdicts(summary: Summary) -> str:
         else ""
     )
     return (
-        f"Verdict on {summary.grid.primary} against the margin {margin} set before the runs: "
-        f"better or worse if the whole interval lies beyond it, equivalent if it lies within "
-        f"±{margin}, else undecided; these intervals are not adjusted for the number of "
-        f"contrasts.{few}"
+        f"Verdict on {summary.grid.primary} against the margin {margin} set before the runs, by "
+        "the interval for this test set: better or worse if the whole interval lies beyond it, "
+        f"equivalent if it lies within ±{margin}, else undecided; these intervals are not "
+        f"adjusted for the number of contrasts.{few}"
     )
 
 
@@ -99,6 +153,17 @@ def _settled_signs(summary: Summary) -> list[str]:
     return [
         f"Undecided although the interval excludes 0, because it reaches into the margin: "
         f"{', '.join(parts)}."
+    ]
+
+
+def _effects(summary: Summary) -> list[str]:
+    if all(row.difference.n < 2 for row in summary.primary):
+        return []
+    return [
+        "d_z: mean over standard deviation of the differences. P(A > B): share of seeds in which "
+        "the first arm is better, ties half, with its 95 % Clopper–Pearson interval. Smallest "
+        "detectable: the true difference that a paired t test of one contrast with these seeds "
+        "finds with probability .8."
     ]
 
 
@@ -146,6 +211,13 @@ def places(summary: Summary) -> dict[str, int]:
     the middle difference interval (without contrasts: arm interval) two significant digits, at
     least one and at most four."""
     return {metric: _decimals(_half_widths(summary, metric)) for metric in summary.metrics}
+
+
+def finer(interval: Interval, places: int) -> int:
+    """`places`, or as many as show a width that they would round to 0; at most six."""
+    if not 1e-9 < interval.half < 0.5 * 10**-places:
+        return places
+    return min(6, -math.floor(math.log10(interval.half)))
 
 
 def _half_widths(summary: Summary, metric: str) -> list[float]:

@@ -5,80 +5,50 @@ import io
 import math
 
 from analysis.metrics import arrow, direction
-from analysis.notes import (
-    footnotes,
-    judgement,
-    number,
-    p_value,
-    places,
-    span,
-)
-from analysis.stats import Interval, effect_size, smallest_detectable
+from analysis.notes import footnotes
+from analysis.sections import Cell, Section, Table, sections
+from analysis.stats import Interval, effect_size
+from analysis.strata import strata
 from analysis.summary import ContrastRow, Summary
 
 
 def markdown(summary: Summary) -> str:
-    """The arm table, the contrasts, the guards' differences and the footnote, as Markdown."""
+    """The sections of `analysis.sections` and the footnote, as Markdown."""
     grid = summary.grid
-    digits = places(summary)
     lines = [f"# {_md(grid.name)}, preset {_md(grid.preset)}", "", _md(grid.question), ""]
-    header = ["arm", *(f"{m} {arrow(m)}" for m in summary.shown), "n", "what it is"]
-    rows = []
-    for arm in grid.arms:
-        cells = [_md_mean(summary, arm, m, digits[m]) for m in summary.shown]
-        seeds = len(summary.arms[arm, grid.primary].seeds)
-        name = _code(arm) + (" (baseline)" if arm == grid.baseline else "")
-        rows.append([name, *cells, str(seeds), _md(grid.descriptions.get(arm, ""))])
-    lines += [*_md_table(header, rows), ""]
-    if grid.contrasts:
-        lines += ["## Contrasts", "", *_md_contrasts(summary), ""]
-    else:
+    for section in sections(summary):
+        lines += _md_section(section)
+    if not grid.contrasts:
         lines += ["The grid names no contrasts.", ""]
     return "\n".join([*lines, *(f"- {_md(note)}" for note in footnotes(summary)), ""])
 
 
-def _md_contrasts(summary: Summary) -> list[str]:
-    grid = summary.grid
-    digits = places(summary)[grid.primary]
-    tested = ["p (adjusted)", "verdict"] if grid.test else []
-    header = [f"contrast, {grid.primary} {arrow(grid.primary)}", "difference", "95 % interval"]
-    rows = []
-    for row in summary.primary:
-        judged = [p_value(row.p), judgement(row)] if grid.test else []
-        rows.append([*_md_difference(row, digits), *judged, str(row.difference.n),
-                     _md(row.contrast.about)])  # fmt: skip
-    lines = _md_table([*header, *tested, "n", "what it is about"], rows)
-    if grid.guards:
-        header = ["guards (no test)", *(f"{m} {arrow(m)}" for m in grid.guards)]
-        lines += ["", *_md_table(header, [_md_guards(summary, i) for i in range(len(rows))])]
+def _md_section(section: Section) -> list[str]:
+    metric = section.metric
+    title = f"## {section.title}{f' {metric} {arrow(metric)}' if metric else ''}"
+    lines = [] if section.slug == "arms" else [title, ""]
+    for table in section.tables:
+        lines += [*_md_table(table), ""]
     return lines
 
 
-def _md_difference(row: ContrastRow, digits: int) -> list[str]:
-    name = f"{_code(row.contrast.arm)} − {_code(row.contrast.minus)}"
-    mean = number(row.difference.mean, digits, signed=True)
-    return [name, mean, span(row.difference, digits)]
+def _md_table(table: Table) -> list[str]:
+    rows = [[*map(_md_cell, row)] for row in (table.header, *table.rows)]
+    if table.about:
+        words = ("about", *map(_md, table.about))
+        rows = [[*row, word] for row, word in zip(rows, words, strict=True)]
+    ruler = ["-", *["-:"] * (len(table.header) - 1), *["-"] * bool(table.about)]
+    return ["| " + " | ".join(row) + " |" for row in (rows[0], ruler, *rows[1:])]
 
 
-def _md_guards(summary: Summary, index: int) -> list[str]:
-    cells = []
-    for metric in summary.grid.guards:
-        row = summary.contrasts[metric][index]
-        name, mean, interval = _md_difference(row, places(summary)[metric])
-        cells.append(mean if mean == interval else f"{mean} {interval}")
-    return [name, *cells]
-
-
-def _md_mean(summary: Summary, arm: str, metric: str, digits: int) -> str:
-    row = summary.arms[arm, metric]
-    mean = number(row.mean.mean, digits)
-    mean = f"**{mean}**" if row.best else mean
-    return mean if math.isnan(row.mean.half) else f"{mean} ± {number(row.mean.half, digits)}"
-
-
-def _md_table(header: list[str], rows: list[list[str]]) -> list[str]:
-    lines = ["| " + " | ".join(cells) + " |" for cells in (header, *rows)]
-    return [lines[0], "|" + " - |" * len(header), *lines[1:]]
+def _md_cell(cell: Cell) -> str:
+    names = " − ".join(map(_code, cell.names))
+    if cell.metric:
+        return f"{names}{cell.metric} {arrow(cell.metric)}"
+    before, after = {"plain": ("", ""), "bold": ("**", "**"), "underlined": ("<u>", "</u>")}[
+        cell.look
+    ]
+    return f"{names}{before}{cell.text}{after} {cell.tail}".rstrip()
 
 
 def _md(text: str) -> str:
@@ -93,55 +63,87 @@ def _code(name: str) -> str:
     return "`" + " ".join(name.replace("`", "'").split()).replace("|", "\\|") + "`"
 
 
-_CSV_COLUMNS = (
-    "kind", "arm", "minus", "metric", "direction", "role", "n", "seeds", "mean", "low", "high",
-    "sd", "t", "p_single", "p_adjusted", "verdict", "effect_size", "detectable_80", "about",
-    "grid", "preset", "data", "data_digest", "code_digest", "commit",
+# kind: arm, contrast or stratum (a contrast on the images of one size). role: primary, guard or
+# other. n seeds, listed in `seeds`; mean and sd over them; low, high: 95 % interval for this test
+# set, new_low, new_high for new images. t, p, verdict: of the primary metric's contrasts.
+# superiority: share of seeds in which the first arm is better. detectable_80: in the metric's
+# unit. place: best if separated from every other arm, then second.
+CSV_COLUMNS = (
+    "kind", "arm", "minus", "metric", "variant", "direction", "role", "stratum_by", "stratum",
+    "stratum_low", "stratum_high", "images", "n", "seeds", "mean", "sd", "low", "high", "new_low",
+    "new_high", "t", "p_single", "p_adjusted", "verdict", "effect_size", "superiority",
+    "superiority_low", "superiority_high", "detectable_80", "place", "about", "grid", "preset",
+    "data", "data_digest", "code_digest", "commit",
 )  # fmt: skip
 
 
 def table_csv(summary: Summary) -> str:
-    """Every number of the grid by every metric, one row per arm or contrast and metric."""
-    grid = summary.grid
+    """Every number of the grid as a tidy table: a row per arm or contrast and metric, and per
+    contrast, metric and stratum. Columns are those of CSV_COLUMNS; a value that does not exist
+    is empty; numbers have ten significant digits."""
+    grid, results = summary.grid, summary.results
+    same = {"variant": results.variant, "grid": grid.name, "preset": grid.preset}
+    same |= {"data": grid.data_name, "data_digest": grid.data_digest}
+    same |= {"code_digest": results.code, "commit": grid.commit}
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_CSV_COLUMNS)
-    tail = [grid.name, grid.preset, grid.data_name, grid.data_digest, summary.results.code]
-    for metric in summary.metrics:
-        role = _role(summary, metric)
-        for arm in grid.arms:
-            row = summary.arms[arm, metric]
-            head = ["arm", arm, "", metric, direction(metric), role]
-            about = grid.descriptions.get(arm, "")
-            numbers = [*_csv_interval(row.seeds, row.mean), *[""] * 6]
-            writer.writerow([*head, *numbers, about, *tail, grid.commit])
-        for index, pair in enumerate(summary.contrasts[metric]):
-            head = ["contrast", pair.contrast.arm, pair.contrast.minus, metric]
-            head += [direction(metric), role]
-            numbers = _csv_interval(pair.seeds, pair.difference)
-            numbers += _csv_test(summary, pair, index)
-            writer.writerow([*head, *numbers, pair.contrast.about, *tail, grid.commit])
+    writer = csv.DictWriter(out, CSV_COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in (*_csv_arms_and_contrasts(summary), *_csv_strata(summary)):
+        about = {"direction": direction(row["metric"]), "role": _role(summary, row["metric"])}
+        writer.writerow({**same, **about, **row})
     return out.getvalue()
 
 
-def _csv_interval(seeds: tuple[int, ...], interval: Interval) -> list[str]:
-    numbers = (interval.mean, interval.low, interval.high, interval.sd)
-    return [str(interval.n), " ".join(map(str, seeds)), *map(_plain, numbers)]
+def _csv_arms_and_contrasts(summary: Summary) -> list[dict[str, str]]:
+    rows = []
+    for metric in summary.metrics:
+        for arm in summary.grid.arms:
+            row = summary.arms[arm, metric]
+            place = "best" if row.best else "second" if row.second else ""
+            head = {"kind": "arm", "arm": arm, "metric": metric, "place": place}
+            head["about"] = summary.grid.descriptions.get(arm, "")
+            rows.append({**head, **_csv_interval(row.seeds, row.mean)})
+        for index, pair in enumerate(summary.contrasts[metric]):
+            head = {"kind": "contrast", **_csv_contrast(pair), "about": pair.contrast.about}
+            numbers = _csv_interval(pair.seeds, pair.difference) | _csv_test(summary, pair, index)
+            rows.append({**head, **numbers})
+    return rows
 
 
-def _csv_test(summary: Summary, row: ContrastRow, index: int) -> list[str]:
-    sd, n = row.difference.sd, row.difference.n
-    if not summary.grid.test:
-        return [""] * 6
-    flip = summary.flip if row.p is not None else None
-    return [
-        _plain(flip.t[index] if flip else math.nan),
-        _plain(flip.single[index] if flip else math.nan),
-        _plain(row.p if row.p is not None else math.nan),
-        row.judged or "",
-        _plain(effect_size(row.difference)),
-        _plain(smallest_detectable(sd, n)),
-    ]
+def _csv_strata(summary: Summary) -> list[dict[str, str]]:
+    rows = []
+    for row in strata(summary):
+        numbers = _csv_interval((), row.difference)
+        arms = {"arm": row.contrast.arm, "minus": row.contrast.minus, "metric": row.metric}
+        size = {"stratum_by": row.by, "stratum": row.name, "images": str(row.images)}
+        size |= {"stratum_low": _plain(row.bounds[0]), "stratum_high": _plain(row.bounds[1])}
+        rows.append({"kind": "stratum", **arms, **size, **numbers})
+    return rows
+
+
+def _csv_contrast(row: ContrastRow) -> dict[str, str]:
+    return {"arm": row.contrast.arm, "minus": row.contrast.minus, "metric": row.metric}
+
+
+def _csv_interval(seeds: tuple[int, ...], interval: Interval) -> dict[str, str]:
+    values = {"mean": interval.mean, "sd": interval.sd, "low": interval.low, "high": interval.high}
+    numbers = {name: _plain(value) for name, value in values.items()}
+    return {"n": str(interval.n), "seeds": " ".join(map(str, seeds)), **numbers}
+
+
+def _csv_test(summary: Summary, row: ContrastRow, index: int) -> dict[str, str]:
+    """Numbers of a contrast beside its interval; empty where no test was made."""
+    new, found = row.new_images, row.superiority
+    values = {"new_low": new.low, "new_high": new.high} if new else {}
+    if summary.grid.test:
+        values |= {"effect_size": effect_size(row.difference), "detectable_80": row.detectable}
+        if found:
+            values |= {"superiority": found.share, "superiority_low": found.low}
+            values |= {"superiority_high": found.high}
+    if summary.flip is not None and row.p is not None:
+        values |= {"t": summary.flip.t[index], "p_single": summary.flip.single[index]}
+        values |= {"p_adjusted": row.p}
+    return {name: _plain(value) for name, value in values.items()} | {"verdict": row.judged or ""}
 
 
 def _role(summary: Summary, metric: str) -> str:
