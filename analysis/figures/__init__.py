@@ -1,0 +1,59 @@
+"""The figures of a grid: each a function of its summary, saved as PNG and PDF.
+
+`FIGURES` maps a file's stem to the function that draws it (None: nothing to draw), `CAPTIONS` to
+what is drawn, in the same order.
+"""
+
+from collections.abc import Callable
+
+from matplotlib.figure import Figure
+
+from analysis.figures.curves import learning_curves
+from analysis.figures.forest import differences
+from analysis.figures.gradients import histograms
+from analysis.figures.outcomes import outcomes
+from analysis.figures.scatter import paired_scatter
+from analysis.figures.strata import by_kind
+from analysis.figures.strip import qualitative
+from analysis.figures.style import COLUMN, PALETTE, TEXT_WIDTH, add_axes, new_figure, save, style
+from analysis.summary import Summary
+
+__all__ = ["CAPTIONS", "COLUMN", "FIGURES", "PALETTE", "TEXT_WIDTH", "add_axes", "new_figure",
+           "save", "style"]  # fmt: skip
+
+FIGURES: dict[str, Callable[[Summary], Figure | None]] = {
+    "differences": differences,
+    "curves": learning_curves,
+    "outcomes": outcomes,
+    "strata": by_kind,
+    "scatter": paired_scatter,
+    "strip": qualitative,
+    "histograms": histograms,
+}
+CAPTIONS: dict[str, str] = {
+    "differences": "Paired difference of each contrast by the primary metric: mean (marker), 95 % "
+    "interval for this test set (thick bar) and for new images of this kind (thin bar), single "
+    "seeds (circles), the margin set before the runs (grey band), verdict and adjusted p.",
+    "curves": "The primary metric on the validation images during the training: mean over seeds "
+    "(above; 95 % band of the baseline alone if there are more than three arms), and the paired "
+    "difference of each arm from the baseline with its 95 % band (below). At the right: excess "
+    "BCE (BCE of the predicted gradient minus the entropy of its label), the gradient loss's "
+    "share (norm of its gradient on the decoder over the pixel loss's), and the learning rate.",
+    "outcomes": "Outcomes beside the final score, by arm: the step at which the validation metric "
+    "had made 90 % of its way to its best value, and mean absolute error and correlation of the "
+    "predicted gradient inside the object against one label for all arms. Circles: seeds; marker "
+    "and bar: mean and 95 % interval.",
+    "strata": "Paired difference of each contrast within thirds of the test images by area of the "
+    "object and by length of its outline, and by the number of its parts: mean and 95 % interval "
+    "over seeds; grey band: the margin. No test is made here.",
+    "scatter": "Each test image as a dot: the difference of a contrast's two arms by the primary "
+    "metric against their mean, both over seeds (a paired scatter turned by 45 degrees). Above "
+    "the line the first arm scores higher. Colour and marker: third of the test images by area "
+    "of the object; grey band: the margin.",
+    "strip": "Test images with their maps: the worst, the median and the best of those whose maps "
+    "were kept, by the baseline's score. Predictions are coloured by error: white found, black "
+    "left, vermilion added wrongly, blue missed; soft values are mixtures.",
+    "histograms": "Gradient labels (grey area) and predicted gradients (blue line) by decoder "
+    "stage at the last recorded moment of the training, dotted at the first; share of pixels on "
+    "a log scale, for the baseline and for the arm whose label differs most from it.",
+}

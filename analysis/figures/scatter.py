@@ -1,0 +1,121 @@
+"""The paired scatter: what each contrast is on every single test image."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.style import (
+    GLYPHS,
+    LIGHT,
+    STEPS,
+    add_axes,
+    fit,
+    style,
+    text_width,
+    titled_figure,
+    write,
+)
+from analysis.grid import Contrast
+from analysis.metrics import arrow, sign
+from analysis.summary import ContrastRow, Summary
+
+Limits = tuple[float, float]
+_ACROSS, _WIDE, _TALL, _LEFT, _GAP, _FOOT = 3, 2.0, 1.05, 0.62, 0.12, 0.36  # inches but the first
+_ROW = _TALL + 0.27
+_SIZES = ("small objects", "middle", "large")
+_MANY = 500  # beyond so many dots a panel is stored as a picture
+
+
+def paired_scatter(summary: Summary) -> Figure | None:
+    """Per contrast, each test image as a dot: difference of the two arms against their mean.
+
+    Paired scatter turned by 45 degrees (Bland and Altman 1986), since arms of an ablation hug
+    the diagonal: above the line at 0 the first arm's primary metric is higher. Values are means
+    over the seeds that both arms completed; dots are coloured by the tercile of the object's
+    area; grey band: the margin. Each panel says on what share of the images the arm is better
+    (ties count half). All panels have the same limits. None without a contrast that has runs,
+    or for a primary metric that images do not have.
+    """
+    metric = summary.grid.primary
+    if metric not in summary.results.image_metrics:
+        return None
+    table = summary.results.table[summary.results.table["metric"] == metric]
+    area = summary.results.images["area"]
+    pairs = {row.contrast: _pairs(table, area, row) for row in summary.primary if row.seeds}
+    if not pairs:
+        return None
+    across = min(_ACROSS, len(pairs))
+    down = math.ceil(len(pairs) / across)
+    with style():
+        width = max(3.5, _LEFT + across * (_WIDE + _GAP))
+        several = any(points["size"].nunique() > 1 for points in pairs.values())
+        tall = _FOOT + down * _ROW
+        figure = titled_figure(summary, f"{metric} by test image", width, tall + 0.17 * several)
+        limits = _limits(list(pairs.values()), summary.grid.margin)
+        for index, (contrast, points) in enumerate(pairs.items()):
+            line, column = divmod(index, across)
+            left, bottom = _LEFT + column * (_WIDE + _GAP), tall - (line + 1) * _ROW
+            axes = add_axes(figure, left, bottom, _WIDE, _TALL)
+            _draw(axes, points, limits, summary.grid.margin, sign(metric))
+            _label(axes, contrast, metric, first=column == 0, last=index + across >= len(pairs))
+        if several:
+            _key(figure, tall + 0.06)
+    return figure
+
+
+def _label(axes: Axes, contrast: Contrast, metric: str, *, first: bool, last: bool) -> None:
+    """Name the panel, and the axes of those at the left (`first`) and at the foot (`last`)."""
+    name = f"{fit(contrast.arm, _WIDE / 2)} − {fit(contrast.minus, _WIDE / 2 - 0.15)}"
+    axes.set_title(name, pad=3)
+    axes.tick_params(labelleft=first, labelbottom=last)
+    axes.set_ylabel(f"difference {arrow(metric)}" if first else "", labelpad=2)
+    axes.set_xlabel(f"{metric}, mean of both" if last else "", labelpad=2)
+
+
+def _pairs(table: pd.DataFrame, area: pd.Series, row: ContrastRow) -> pd.DataFrame:
+    """Per image mean and difference of the two arms over the row's seeds, and its area's
+    tercile (0 to 2; all 0 if the images do not differ)."""
+    names = [row.contrast.arm, row.contrast.minus]
+    rows = table[table["seed"].isin(row.seeds) & table["arm"].isin(names)]
+    means = rows.groupby(["image", "arm"], observed=True)["value"].mean().unstack("arm")
+    arm, minus = (means[name] for name in names)
+    areas = area.reindex(means.index.astype(str)).to_numpy(dtype=float)
+    size = np.searchsorted(np.quantile(areas, [1 / 3, 2 / 3]), areas, side="left")
+    return pd.DataFrame({"mean": (arm + minus) / 2, "difference": arm - minus, "size": size})
+
+
+def _limits(pairs: list[pd.DataFrame], margin: float) -> tuple[Limits, Limits]:
+    """Limits along the mean and, symmetric, along the difference, with room for the words."""
+    mean = np.concatenate([points["mean"].to_numpy() for points in pairs])
+    reach = max(margin, *(float(points["difference"].abs().max()) for points in pairs)) or 0.01
+    pad = 0.05 * float(np.ptp(mean)) or 0.05
+    return (float(mean.min()) - pad, float(mean.max()) + pad), (-1.1 * reach, 1.35 * reach)
+
+
+def _draw(
+    axes: Axes, points: pd.DataFrame, limits: tuple[Limits, Limits], margin: float, turn: int
+) -> None:
+    axes.axhspan(-margin, margin, color=LIGHT, lw=0, zorder=0)
+    axes.axhline(0, color="0.35", lw=0.6, zorder=1)
+    for size, (color, marker) in enumerate(STEPS[:3]):
+        dots = points[points["size"] == size]
+        axes.plot(dots["mean"], dots["difference"], marker, ms=2.8, color=color, alpha=0.8, mew=0,
+                  zorder=2, rasterized=len(points) > _MANY)  # fmt: skip
+    axes.set_xlim(*limits[0])
+    axes.set_ylim(*limits[1])
+    axes.locator_params(nbins=4)
+    gain = turn * points["difference"].to_numpy(dtype=float)
+    share = float(((gain > 0) + 0.5 * (gain == 0)).mean())
+    words = f"better on {100 * share:.0f} % of {len(points)}"
+    axes.text(0.98, 0.98, words, transform=axes.transAxes, va="top", ha="right")
+
+
+def _key(figure: Figure, y: float) -> None:
+    x = 0.06
+    for name, (color, marker) in zip(_SIZES, STEPS, strict=False):
+        write(figure, x, y, GLYPHS[marker], color=color, va="center")
+        write(figure, x + 0.12, y, name, va="center")
+        x += 0.24 + text_width(name)
