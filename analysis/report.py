@@ -1,72 +1,155 @@
-"""Write a grid's tables and figures: `python -m analysis.report results/<grid>/<preset>`."""
+"""Write a grid's tables, figures and page: `python -m analysis.report results/<grid>/<preset>`."""
 
 import argparse
+import math
+import re
 import sys
 from pathlib import Path
 
-from analysis import figures, latex, strip, tables
+from analysis import latex, numbers, page, tables
+from analysis.figures import FIGURES, save
 from analysis.load import load
-from analysis.notes import count
+from analysis.power import plan_text
 from analysis.summary import Summary, summarise
+from analysis.trace import trace
+from analysis.verdict import conclusion
+
+FILES = ("table.md", "table.tex", "table.csv", "numbers.tex", "grid.json")  # that the page links
 
 
 def write(folder: Path | str) -> list[Path]:
-    """Write table.md, table.tex, table.csv, differences.png/.pdf and strip.png/.pdf into `folder`.
+    """Write a grid's report into `folder`: table.md, .tex and .csv, numbers.tex, every figure as
+    .png and .pdf, report.html.
 
-    Returns the files written. A grid without contrasts has no differences, one whose runs kept
-    no gradient_maps.npz no strip; the files of an earlier call are then removed. A second call
-    on the same runs writes the same bytes. Raises what `analysis.load.load` raises.
+    `folder` is results/<grid>/<preset>, or a results/<grid> with one preset in it. Returns the
+    files written. A figure with nothing to draw (no contrasts, no kept maps) is left out, and its
+    files of an earlier call are removed. A second call on the same runs writes the same bytes.
+    Raises what `analysis.load.load` raises.
     """
-    folder = Path(folder)
-    return _write(folder, summarise(load(folder)))
+    return write_report(summarise(load(found(folder))))
 
 
-def _write(folder: Path, summary: Summary) -> list[Path]:
-    texts = {
-        "table.md": tables.markdown(summary),
-        "table.tex": latex.latex(summary),
-        "table.csv": tables.table_csv(summary),
-    }
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
-    drawn = {"differences": figures.differences(summary), "strip": strip.strip(summary)}
-    paths = [folder / name for name in texts]
-    for stem, figure in drawn.items():
+def write_report(summary: Summary) -> list[Path]:
+    """As `write`, of a grid that was read already, into its own folder."""
+    folder = summary.results.folder
+    paths = [_written(folder / name, text) for name, text in texts(summary).items()]
+    pictures: dict[str, Path] = {}
+    for stem, draw in FIGURES.items():
         targets = [folder / f"{stem}{suffix}" for suffix in (".png", ".pdf")]
+        figure = draw(summary)
         if figure is None:
             for target in targets:
                 target.unlink(missing_ok=True)
         else:
-            figures.save(figure, targets)
+            save(figure, targets)
+            pictures[stem] = targets[0]
             paths += targets
-    return paths
+    return [*paths, _written(folder / "report.html", page.render(summary, pictures, FILES))]
+
+
+def texts(summary: Summary) -> dict[str, str]:
+    """The tables and macros by file name."""
+    return {
+        "table.md": tables.markdown(summary),
+        "table.tex": latex.latex(summary),
+        "table.csv": tables.table_csv(summary),
+        "numbers.tex": numbers.numbers_tex(summary),
+    }
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def found(folder: Path | str) -> Path:
+    """The folder with the grid.json: `folder`, or the only folder in it that has one.
+
+    Where there is none or more than one, `folder` itself, whose error names the choices.
+    """
+    folder = Path(folder)
+    inner = [path.parent for path in folder.glob("*/grid.json")]
+    return inner[0] if len(inner) == 1 and not (folder / "grid.json").exists() else folder
+
+
+def essential(markdown: str) -> str:
+    """What one reads first of a table.md, for a terminal: the arms and the contrasts."""
+    top, *sections = markdown.split("\n## ")
+    contrasts = [part for part in sections if part.startswith("Contrasts")]
+    return re.sub(r"\\([^\w\s|])", r"\1", "\n## ".join([top, *contrasts])).rstrip() + "\n"
+
+
+def report(folder: Path | str) -> str:
+    """As `write`; returns the arms, the contrasts, the conclusion, and where everything is."""
+    summary = summarise(load(found(folder)))
+    names = ", ".join(path.name for path in write_report(summary)[:-1])
+    where = summary.results.folder
+    return (
+        f"{essential(tables.markdown(summary))}\n{conclusion(summary)}\n\n"
+        f"written to {where}: {names}\nthe whole report: {where / 'report.html'}"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 2 for a folder that cannot be read."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.report",
-        description="Write the tables and figures of a grid into its folder: table.md, .tex, "
-        ".csv, differences.png, .pdf (the contrasts) and strip.png, .pdf (test images with maps "
-        "and predictions). Reads what experiments/run.py wrote; needs no torch. An unfinished "
-        "grid is reported with what is missing; runs on other data or by other code are refused.",
-        epilog="example: python -m analysis.report results/grad_loss/laptop",
-    )
-    parser.add_argument("folder", type=Path, help="results/<grid>/<preset>, with a grid.json")
-    folder = parser.parse_args(arguments).folder
+    """The command line; returns the exit status: 0, or 2 for results that cannot be read."""
+    options = _parser().parse_args(arguments)
     try:
-        summary = summarise(load(folder))
-        paths = _write(folder, summary)
+        if options.trace is None and options.plan is None:
+            print(report(options.folder))
+            return 0
+        summary = summarise(load(found(options.folder)))
+        if options.trace is not None:
+            print(trace(summary, *options.trace))
+        if options.plan is not None:
+            print(plan_text(summary, options.plan))
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(tables.markdown(summary))
-    for path in paths:
-        print(path)
-    absent = len(summary.results.absent)
-    if absent:
-        print(f"unfinished: {count(absent, 'run')} missing, see the footnote", file=sys.stderr)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.report",
+        description="Write the report of a grid into its folder: report.html (one page, needs no "
+        "network), table.md, table.tex, table.csv, numbers.tex (a macro for each number), and "
+        "every figure as .png and .pdf. Reads what experiments/run.py wrote, needs no torch. An "
+        "unfinished grid is reported with what is missing; runs on other data, of other presets "
+        "or by other code are refused.",
+        epilog="examples: python -m analysis.report results/grad_loss/laptop; python -m "
+        "analysis.report results/grad_loss/laptop --trace bce F_weighted. Exit status: 0, or 2 "
+        "for results that cannot be read.",
+    )
+    parser.add_argument(
+        "folder",
+        type=Path,
+        help="results/<grid>/<preset>, with a grid.json; or results/<grid> with one preset",
+    )
+    parser.add_argument(
+        "--trace",
+        nargs=2,
+        metavar=("ARM", "METRIC"),
+        help="tell the runs (seed, value, hash) that a number of the table comes from; ARM may be "
+        "a contrast, such as 'mae - bce'; writes nothing",
+    )
+    parser.add_argument(
+        "--plan",
+        type=_effect,
+        metavar="EFFECT",
+        help="tell how many seeds each contrast needs to find a true difference of EFFECT in the "
+        "primary metric, such as 0.01, with power .8; writes nothing",
+    )
+    return parser
+
+
+def _effect(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a difference above 0, such as 0.01")
+    return value
 
 
 if __name__ == "__main__":
