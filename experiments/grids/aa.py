@@ -2,14 +2,14 @@
 
 An A/A test: `copy` is `bce` of `grad_loss` with every initial parameter, those of the frozen
 encoder too, multiplied by 1 + 1e-6 n, n standard normal. Its runs are others, step by step further
-from those of `bce`, but by chance alone: the true difference is 0. A verdict other than equivalent
-or undecided, or a p below .05, would be a false alarm, and is one by design in one of 20 such
-grids. Half-splits of one arm's 16 seeds ask the same of seeds that are not paired.
+from those of `bce`, but by chance alone: the true difference is 0. A p below .05, or the verdict
+better or worse, is a false alarm; by design one such grid in 20 has one. Half-splits of one arm's
+16 seeds ask the same of seeds that are not paired.
 
 Decided beforehand: arms, seeds, contrast, primary metric and margin as in `grad_loss`.
 
-    python experiments/run.py --grid aa                              2 cores, half an hour
-    python experiments/run.py --grid aa --preset smoke               2 cores, half a minute
+    python experiments/run.py --grid aa                              2 cores, 20 minutes
+    python experiments/run.py --grid aa --preset smoke               2 cores, a few seconds
 """
 
 from dataclasses import replace

@@ -89,6 +89,20 @@ def test_deterministic_is_a_setting_of_the_run() -> None:
     assert flag.preset.train.deterministic
 
 
+def test_published_metrics_are_a_setting_of_the_run_and_of_its_name() -> None:
+    published = job("train.metrics=published")
+    assert published.study == "grad_loss/smoke+train.metrics=published"
+    assert {cell.config.train.metrics for cell in published.cells} == {"published"}
+    assert job("train.metrics=plain").study == "grad_loss/smoke"
+
+
+def test_the_copy_of_an_a_a_grid_takes_switches_of_the_model_too() -> None:
+    options = ["--grid", "aa", "--preset", "smoke", "--set", "model.inward=image"]
+    found = {c.arm: c.config.model for c in prepare(parser().parse_args(options)).cells}
+    assert found["copy"] == {**found["bce"], "perturb": 1e-6}
+    assert found["bce"]["inward"] == "image"
+
+
 def test_no_value_leads_out_of_the_results_folder(tmp_path) -> None:
     plain = job("model.pretrained=../../../elsewhere")
     assert "/" not in plain.folder.name
