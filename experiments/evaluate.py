@@ -10,6 +10,7 @@ import torch
 from experiments import distributed
 from experiments.config import TrainConfig, Variant
 from experiments.data import Samples, normalise, to_tensors
+from experiments.data.decode import Pixels
 from experiments.gradient_record import common_scores
 from experiments.metrics import GRADIENT, LOWER_IS_BETTER, MAXIMA, METRICS
 from experiments.scores import Output, Scored, Scorer, scored
@@ -25,6 +26,7 @@ class Evaluation:
 
     table: pd.DataFrame  # long: image, group, area, outline, components, metric, value
     scores: dict[str, float]  # mean over images of each metric; MAXIMA of the mean curves
+    small: list[tuple[Pixels, Pixels]]  # predictions and masks at the size of thumbnails
 
 
 def at_once(t: TrainConfig) -> int:
@@ -58,7 +60,8 @@ def evaluate(
     outputs = _outputs(model, samples, names, device, between, size)
     found = list(scored(scorer, outputs, workers))
     model.train()
-    return Evaluation(_table(samples, found), _scores(found))
+    small = [one.small for one in found]
+    return Evaluation(_table(samples, found), _scores(found), small)
 
 
 def _outputs(

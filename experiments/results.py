@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -45,19 +46,28 @@ def write_results(
     config: RunConfig,
     state: Progress,
     tested: Evaluation | None,
+    pictures: pd.DataFrame | None,
     maps: dict[str, Any],
     identity: Mapping[str, str],
     watch: Watch,
 ) -> None:
-    """Write a run's files, FINISHED last; `tested` is None where the test split was left alone."""
+    """Write a run's files, FINISHED last.
+
+    `tested` and its `pictures` are None where the test split was left alone.
+    """
 
     def put(name: str) -> AbstractContextManager[Path]:
         watch.before_write()
         return whole(folder / name)
 
-    if tested is not None:
-        with put("per_image.parquet") as draft:
-            tested.table.to_parquet(draft, index=False)
+    tables = {
+        "per_image.parquet": None if tested is None else tested.table,
+        "thumbnails.parquet": pictures,
+    }
+    for name, table in tables.items():
+        if table is not None:
+            with put(name) as draft:
+                table.to_parquet(draft, index=False)
     with put("checkpoint.safetensors") as draft:
         save_file(state.best_weights, draft)
     arrays = {

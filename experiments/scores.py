@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,8 +14,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from experiments import servants
 from experiments.config import Variant
+from experiments.data.decode import Pixels
 from experiments.data.samples import Source
 from experiments.metrics import ImageScores, image_metrics, mask_shape
+
+SMALL = 256  # pixels of a thumbnail's longer side
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Scored:
     index: int
     shape: dict[str, float]
     scores: ImageScores
+    small: tuple[Pixels, Pixels]  # prediction and mask, to look at
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ class Scorer(Dataset[Scored]):
         found = at_resolution(torch.from_numpy(output.logits), mask.shape)
         scores = image_metrics(found, mask, self.names, self.variant)
         values = {**scores.values, **output.values}
-        return Scored(output.index, mask_shape(mask), ImageScores(values, scores.curves))
+        small = shrunk(np.rint(255 * found).astype(np.uint8)), shrunk(mask)
+        return Scored(output.index, mask_shape(mask), ImageScores(values, scores.curves), small)
 
 
 def scored(scorer: Scorer, outputs: Iterable[Output], workers: int = 0) -> Iterator[Scored]:
@@ -80,6 +86,16 @@ def at_resolution(logits: Tensor, shape: tuple[int, ...]) -> NDArray[np.float64]
         if probability.shape[-2:] != shape:
             probability = torch.nn.functional.interpolate(probability, shape, mode="bilinear")
         return probability[0, 0].double().clamp(0, 1).numpy()
+
+
+def shrunk(picture: Pixels) -> Pixels:
+    """A picture (H, W), at most SMALL pixels a side, its proportions kept."""
+    factor = SMALL / max(picture.shape)
+    if factor >= 1:
+        return picture
+    height, width = (max(1, round(factor * n)) for n in picture.shape)
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from experiments.objective import Objective
 from experiments.optim import Optimizer
 from experiments.results import recorded, write_config, write_results
 from experiments.seeding import seed_torch
+from experiments.thumbnails import thumbnails
 from experiments.watch import QUIET, Watch
 from models.birefnet import BiRefNet
 
@@ -268,5 +269,6 @@ def conclude(
     shown, count = val_set if test_set is None else test_set, run.config.train.maps
     maps = record.final_maps(run.objective, run.model, shown, count, run.device, size)
     run.checkpoint.count(state)
-    write_results(run.folder, run.config, state, tested, maps, about, run.watch)
+    pictures = None if tested is None else thumbnails(shown, tested)
+    write_results(run.folder, run.config, state, tested, pictures, maps, about, run.watch)
     return signed(metric, state.best) if tested is None else tested.scores[metric]

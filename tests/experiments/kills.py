@@ -29,6 +29,7 @@ COMPARED = (
     "history.csv",
     "gradient_maps.npz",
     "preview.png",
+    "thumbnails.parquet",
 )
 WORKERS = 3
 

@@ -34,7 +34,7 @@ def model(tiny) -> BiRefNet:
 
 @pytest.fixture(scope="module")
 def samples() -> Samples:
-    """Images with masks of 352 to 384 px."""
+    """Images with masks of another size than the model takes."""
     return load("thin3d", "test", size=(64, 64), count=6)
 
 

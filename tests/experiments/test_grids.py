@@ -1,11 +1,14 @@
 """Every grid's arms are losses that train, and a loss of one's own is one more arm."""
 
+from dataclasses import replace
 from inspect import signature
+from typing import Any
 
 import pytest
 import torch
 
 import losses
+from analysis.metrics import METRICS
 from experiments import grid as grids
 from experiments.config import LossConfig
 from experiments.errors import UserError
@@ -91,6 +94,30 @@ def test_what_the_target_decides_is_made_once_for_all_levels(name: str, monkeypa
     monkeypatch.setitem(losses.spec(name).makers, key, counted)
     torch.testing.assert_close(objective(out, image, target, 0.0).pixel, alone)
     assert calls == [key]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"primary": "F_max"}, "unknown primary metric .*'F_max'; did you mean 'F_mean'"),
+        ({"primary": "G_MAE"}, "unknown primary metric"),
+        ({"guards": ("steps_90",)}, "unknown guard"),
+        ({"contrasts": (grids.Contrast("mae", "mae", ""),)}, "compares an arm with itself"),
+        ({"contrasts": (grids.Contrast("mae", "bce", ""),) * 2}, "is there already"),
+        (
+            {"contrasts": (grids.Contrast("mae", "bce", ""), grids.Contrast("bce", "mae", ""))},
+            "'bce' minus 'mae' .* is there already, reversed",
+        ),
+    ],
+)
+def test_a_grid_that_cannot_be_judged_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        replace(grids.find("grad_loss"), **changes)
+
+
+def test_a_guard_is_anything_that_a_test_measures_and_that_the_analysis_knows() -> None:
+    grid = replace(grids.find("grad_loss"), guards=grids.MEASURED)
+    assert {"MAE", "F_max", "G_corr"} <= {*grid.guards} <= {*METRICS}
 
 
 def test_a_registered_loss_is_one_more_arm_with_a_contrast() -> None:

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import re
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -11,6 +13,8 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from analysis import grid as analysed
+from analysis.runs import finished
 from experiments.errors import UserError
 from experiments.ledger import claim as claims
 from experiments.ledger import ledger as ledgers
@@ -58,6 +62,20 @@ def test_enqueueing_twice_makes_no_second_trial(tmp_path) -> None:
     assert ledger.enqueue(todo) == todo
     assert ledger.enqueue(todo) == todo
     assert len(ledger.study.trials) == 5
+
+
+def test_a_damaged_run_is_run_again_once_it_is_deleted_as_the_analysis_says(tmp_path) -> None:
+    ledger, (cell,) = Ledger(tmp_path, "study"), cells(1)
+    ledger.enqueue([cell])
+    complete_once(ledger, [cell])
+    run = tmp_path / "runs" / cell.folder
+    with pytest.raises(ValueError, match="then run the grid again") as error:
+        finished(run, analysed.Cell(cell.arm, cell.seed, "complete", cell.hash))
+    assert ledger.enqueue([cell]) == []  # without that it is left as it is
+    told = re.search(r"delete (.*), then run the grid again", str(error.value))
+    assert told
+    shutil.rmtree(told[1])
+    assert ledger.enqueue([cell]) == [cell]
 
 
 def test_a_failed_cell_is_reported_and_gets_another_trial(tmp_path) -> None:

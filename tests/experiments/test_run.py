@@ -68,7 +68,9 @@ def test_a_second_command_trains_nothing_and_writes_the_same_table(smoke, capsys
 def test_the_page_gives_the_command_that_names_the_same_cells(smoke) -> None:
     folder, _ = smoke
     html = (folder / "report.html").read_text(encoding="utf-8")
-    assert "python experiments/run.py --grid grad_loss --preset smoke\n" in html
+    out = shlex.quote(str(folder))
+    assert f"python experiments/run.py --grid grad_loss --preset smoke --out {out}\n" in html
+    assert f"python -m analysis.report {out}<" in html
 
 
 @pytest.mark.parametrize(
@@ -77,15 +79,19 @@ def test_the_page_gives_the_command_that_names_the_same_cells(smoke) -> None:
         ["--data", "thin3d", "--deterministic"],
         ["--loss", "focal", "--loss", "tversky", "--set", "train.lr=1e-3", "--set", "seeds=3"],
         ["--data", "thin3d", "--arm", "bce", "--workers", "2", "--set", "data.size=96,96"],
+        ["--out", "results/of mine"],
     ],
 )
-def test_a_job_s_command_names_its_cells_and_nothing_of_this_machine(more: list[str]) -> None:
+def test_a_job_s_command_names_its_cells_and_folder_and_nothing_of_this_machine(
+    more: list[str],
+) -> None:
     job = job_of(*SMOKE, *more)
     program, script, *words = shlex.split(job.command)
     assert (program, script) == ("python", "experiments/run.py")
     again = job_of(*words)
     assert [cell.hash for cell in again.cells] == [cell.hash for cell in job.cells]
     assert (again.study, again.command) == (job.study, job.command)
+    assert again.folder == job.folder
     assert not {"--arm", "--workers"} & {*words}
 
 

@@ -10,6 +10,7 @@ import models
 from experiments import grid as grids
 from experiments.cli import job as jobs
 from experiments.cli.options import parser
+from experiments.cli.start import with_start
 from experiments.config import RunConfig
 from experiments.errors import UserError
 from experiments.model import build_model
@@ -28,7 +29,7 @@ def checkpoint(tmp_path: Path) -> Path:
 @pytest.fixture
 def started(tiny: RunConfig, checkpoint: Path) -> RunConfig:
     smoke = grids.find("grad_loss").presets["smoke"]
-    return replace(tiny, model=grids.with_start(smoke, checkpoint).model)
+    return replace(tiny, model=with_start(smoke, checkpoint).model)
 
 
 def test_every_seed_starts_from_the_checkpoint(started: RunConfig, checkpoint: Path) -> None:
