@@ -1,6 +1,5 @@
 """The description of a grid, parsed from grid.json and checked."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -70,7 +69,8 @@ def parse_grid(raw: dict[str, Any], *, where: str) -> Grid:
     """Check and freeze the content of a grid.json; `where` names the file in errors.
 
     Raises ValueError for a missing key, an arm or metric nobody knows (the nearest is offered),
-    a cell that is not planned or is there twice, or a margin that is no number >= 0.
+    a contrast of an arm with itself or named twice, a cell that is not planned or is there twice,
+    or a margin that is no number >= 0.
     """
     lacking = [key for key in _KEYS if key not in raw]
     if lacking:
@@ -110,12 +110,16 @@ _KEYS = ("grid", "preset", "question", "arms", "descriptions", "baseline", "cont
          "guards", "margin", "seeds", "data", "commit", "versions", "test", "cells")  # fmt: skip
 
 
-def _check_arms(where: str, arms: tuple[str, ...], contrasts: Iterable[Contrast]) -> None:
+def _check_arms(where: str, arms: tuple[str, ...], contrasts: tuple[Contrast, ...]) -> None:
     if not arms or len(set(arms)) < len(arms):
         raise ValueError(f"{where}: expected arms with different names, seen {list(arms)}")
+    pairs: set[frozenset[str]] = set()
     for contrast in contrasts:
         if contrast.arm == contrast.minus:
             raise ValueError(f"{where}: contrast {contrast} compares an arm with itself")
+        if (pair := frozenset((contrast.arm, contrast.minus))) in pairs:
+            raise ValueError(f"{where}: contrast {contrast} is there twice, or once reversed")
+        pairs.add(pair)
     for arm in (a for c in contrasts for a in (c.arm, c.minus)):
         if arm not in arms:
             raise ValueError(f"{where}: unknown arm {arm!r}{nearest(arm, list(arms))}")

@@ -4,7 +4,8 @@ Nothing is averaged over a gap: a damaged, mixed or NaN run is an error that nam
 that did not finish are listed in `Results.absent` for the table to show.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.grid import Cell, Grid, parse_grid
 from analysis.pairing import check_comparable
-from analysis.runs import Run, read_json, read_run
+from analysis.runs import Run, finished, read_json, read_run
 
 Variant = Literal["plain", "published"]
 
@@ -60,14 +61,14 @@ class Results:
 
 
 def load(folder: Path | str) -> Results:
-    """Read `folder` (results/<grid>/<preset>).
+    """Read `folder` (results/<grid>/<preset>), also while its grid runs or after it was killed.
 
     Raises FileNotFoundError for a file that should be there, and ValueError for a value that is
     not finite, an image that some runs lack, a metric that some runs of an arm lack, runs on
     other data, of another preset or made by other code, or a grid without any complete run.
     """
     folder = Path(folder)
-    grid = read_grid(folder)
+    grid = _as_found(folder, read_grid(folder))
     complete = [cell for cell in grid.cells if cell.state == "complete"]
     if not complete:
         raise ValueError(
@@ -99,7 +100,30 @@ def read_grid(folder: Path) -> Grid:
             f"{path} not found: expected a folder results/<grid>/<preset> written by "
             f"experiments/run.py{hint}"
         )
-    return parse_grid(read_json(path), where=str(path))
+    return parse_grid(read_json(path, f"delete {path}, then run the grid again"), where=str(path))
+
+
+def _as_found(folder: Path, grid: Grid) -> Grid:
+    """The grid with every cell complete whose run is: grid.json is written before and after the
+    runs, so that one which runs, or was killed, knows less than its folder."""
+    done = {cell: finished(folder / cell.run, cell) for cell in grid.cells if cell.run}
+    found = {cell: meta for cell, meta in done.items() if meta and cell.state != "complete"}
+    if not found:
+        return grid
+    cells = tuple(replace(c, state="complete") if c in found else c for c in grid.cells)
+    commit, versions = made_with([meta for meta in done.values() if meta])
+    return replace(grid, cells=cells, commit=commit, versions=versions)
+
+
+def made_with(metas: list[dict[str, Any]]) -> tuple[str, dict[str, str]]:
+    """Commit, versions and device by the metrics.json of runs; several are joined by " / "."""
+    found: dict[str, set[str]] = {}
+    for meta in metas:
+        versions = json.loads(meta.get("versions", "{}"))
+        for name, value in (*versions.items(), ("device", meta.get("device", "unknown"))):
+            found.setdefault(name, set()).add(value)
+    commits = sorted({str(meta.get("commit", "")) for meta in metas})
+    return " / ".join(commits), {name: " / ".join(sorted(v)) for name, v in found.items()}
 
 
 def seed_means(results: Results, metric: str) -> pd.DataFrame:

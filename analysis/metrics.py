@@ -112,8 +112,9 @@ METRICS: dict[str, Metric] = {
     "G_MAE": Metric(
         "down",
         r"$G_{\mathrm{MAE}}$",
-        "mean absolute error of the predicted gradient map inside the object, against |Laplacian "
-        "of the image| gated by the mask: one label for all arms",
+        "mean absolute error of the predicted gradient map inside the object, against one label "
+        "for all arms: |Laplacian of the image| over its .99 quantile, clipped at 1, gated by the "
+        "dilated mask",
         "this project's own",
     ),
     "G_corr": Metric(
@@ -127,7 +128,8 @@ METRICS: dict[str, Metric] = {
         "down",
         r"steps to 90\,\%",
         "training steps until the validation metric, linear between validations, is at 90 % of "
-        "its best value (where less is better: of the way from the first validation to the best)",
+        "the run's own best value (where less is better: of the way from the first validation to "
+        "its own best); an upper bound where the first validation is there already",
         "this project's own",
     ),
 }
@@ -139,7 +141,8 @@ VARIANTS = {
     "plain": "predictions are taken as they are, masks are cut at .5 where a metric needs them "
     "binary",
     "published": "every prediction is rounded to 8 bits and stretched to its own range, every "
-    "mask cut above 128 of 255, as PySODMetrics does by default",
+    "mask cut above 128 of 255 (PySODMetrics' default), for HCE and mBA too, which most published "
+    "code takes from unstretched predictions (IS-Net, UDUN, CascadePSP, InSPyReNet, BiRefNet)",
 }
 _EIGHT_BITS = "8 bits, each prediction stretched to its own range, mask cut at 128"
 WORKS = (

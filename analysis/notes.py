@@ -1,13 +1,11 @@
-"""The footnote of a grid's tables, in plain sentences, and how numbers are spelled in them."""
-
-import math
+"""The footnote of a grid's tables, in plain sentences."""
 
 from analysis.metrics import METRICS, OUTCOMES, VARIANTS
-from analysis.stats import FEWEST_SEEDS, Interval
+from analysis.spelling import count, p_value, ranges
+from analysis.stats import FEWEST_SEEDS
 from analysis.strata import By, strata
-from analysis.summary import ContrastRow, Summary
+from analysis.summary import Summary
 
-DASH = "—"
 NO_EVIDENCE = (
     "This preset is a check of the machinery and not evidence: "
     "no test is made and no verdict given."
@@ -26,11 +24,12 @@ def section_notes(summary: Summary) -> dict[str, list[str]]:
     notes = {
         "arms": [*_absent(summary), *evidence, _provenance(summary), _metrics(summary),
                  _arms(summary)],
-        "outcomes": [f"{m}: {METRICS[m].about}." for m in OUTCOMES if m in summary.metrics],
+        "outcomes": _outcomes(summary),
     }  # fmt: skip
     if grid.contrasts:
         tested = [_test(summary), _verdicts(summary), *_settled_signs(summary), *_effects(summary)]
-        notes["contrasts"] = [_intervals(summary), *(tested if grid.test else ())]
+        notes["contrasts"] = [_intervals(summary), *_identical(summary)]
+        notes["contrasts"] += tested if grid.test else []
         notes["guards"] = _guards(grid.guards)
         notes["sizes"] = _sizes(summary)
     order = ("arms", "contrasts", "guards", "outcomes", "sizes")
@@ -61,7 +60,8 @@ def _metrics(summary: Summary) -> str:
 def _arms(summary: Summary) -> str:
     bold = (
         f" Bold: best arm, if its paired interval against every other arm excludes 0 "
-        f"(at least {FEWEST_SEEDS} seeds); then the runner-up by mean is underlined."
+        f"(at least {FEWEST_SEEDS} seeds); then the runner-up by mean is underlined, unless arms "
+        "have different seeds."
         if summary.grid.test
         else ""
     )
@@ -89,6 +89,26 @@ def _intervals(summary: Summary) -> str:
         "Differences are paired by seed, over the seeds that both arms completed. This test set: "
         f"what new seeds would give on these very images, 95 % Student t interval over seeds.{new}"
     )
+
+
+def _identical(summary: Summary) -> list[str]:
+    rows = [str(row.contrast) for row in summary.primary if row.identical]
+    if not rows:
+        return []
+    return [
+        f"Identical to the last digit in every seed: {', '.join(rows)}. Does the setting that "
+        "tells the two arms apart reach the run?"
+    ]
+
+
+def _outcomes(summary: Summary) -> list[str]:
+    found = [metric for metric in OUTCOMES if metric in summary.metrics]
+    notes = [f"{metric}: {METRICS[metric].about}." for metric in found]
+    if {"G_MAE", "G_corr"} & {*found}:
+        notes.append(
+            "An arm that learned another label, or none, is measured against this one too."
+        )
+    return notes
 
 
 def _guards(guards: tuple[str, ...]) -> list[str]:
@@ -121,9 +141,13 @@ def _test(summary: Summary) -> str:
             f"No p: only {count(len(summary.joint_seeds), 'seed')} complete in all arms of the "
             f"contrasts, and below {FEWEST_SEEDS} the smallest possible p, 2/2^n, is above .05."
         )
-    how = "exact" if flip.exact else "drawn"
+    how = (
+        f"exact, all {2 * flip.vectors} sign vectors"
+        if flip.exact
+        else f"{flip.vectors} sign vectors drawn and their mirror images"
+    )
     return (
-        f"p: joint sign flip of whole seeds ({how}, {flip.vectors} sign vectors, seeds "
+        f"p: joint sign flip of whole seeds ({how}; seeds "
         f"{ranges(summary.joint_seeds)}), max |t|, step-down (Westfall–Young), adjusted for the "
         f"{count(len(grid.contrasts), 'contrast')} of {grid.primary}; smallest possible p "
         f"{p_value(flip.smallest)}."
@@ -187,85 +211,3 @@ def _absent(summary: Summary) -> list[str]:
         f"({'; '.join(parts)}). The same command runs what is missing. Means of arms over "
         "different seeds do not compare; the paired differences do."
     ]
-
-
-def count(number: int, noun: str) -> str:
-    """`1 seed`, `8 seeds`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def ranges(numbers: tuple[int, ...]) -> str:
-    """Whole numbers with runs shortened: (0, 1, 2, 5) -> `0–2, 5`; an em dash for none."""
-    parts: list[list[int]] = []
-    for number in sorted(numbers):
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
-        else:
-            parts.append([number])
-    spelled = [f"{p[0]}–{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts]
-    return ", ".join(spelled) or DASH
-
-
-def places(summary: Summary) -> dict[str, int]:
-    """Digits after the point by metric, the same for its means and its differences: they give
-    the middle difference interval (without contrasts: arm interval) two significant digits, at
-    least one and at most four."""
-    return {metric: _decimals(_half_widths(summary, metric)) for metric in summary.metrics}
-
-
-def finer(interval: Interval, places: int) -> int:
-    """`places`, or as many as show a width that they would round to 0; at most six."""
-    if not 1e-9 < interval.half < 0.5 * 10**-places:
-        return places
-    return min(6, -math.floor(math.log10(interval.half)))
-
-
-def _half_widths(summary: Summary, metric: str) -> list[float]:
-    rows = [row.difference for row in summary.contrasts[metric]]
-    rows = rows or [summary.arms[arm, metric].mean for arm in summary.grid.arms]
-    return sorted(row.half for row in rows if row.half > 1e-9)
-
-
-def _decimals(widths: list[float]) -> int:
-    if not widths:
-        return 4
-    middle = widths[len(widths) // 2]
-    return min(4, max(1, 1 - math.floor(math.log10(middle))))
-
-
-def shorten(name: str, most: int) -> str:
-    """At most `most` characters, cut in the middle: arms tend to differ at either end."""
-    if len(name) <= most:
-        return name
-    tail = (most - 1) // 2
-    return name[: most - 1 - tail] + "…" + name[len(name) - tail :]
-
-
-def number(value: float, places: int, *, signed: bool = False) -> str:
-    """A number with a true minus sign and no negative zero; an em dash for NaN."""
-    if math.isnan(value):
-        return DASH
-    text = f"{value:{'+' if signed else ''}.{places}f}"
-    if float(text) == 0:
-        text = text.lstrip("+-")
-    return text.replace("-", "−")
-
-
-def span(interval: Interval, places: int) -> str:
-    """`[low, high]`, or an em dash without an interval."""
-    if math.isnan(interval.low):
-        return DASH
-    low, high = (number(v, places, signed=True) for v in (interval.low, interval.high))
-    return f"[{low}, {high}]"
-
-
-def p_value(p: float | None) -> str:
-    """p to four digits after the point, an em dash where no test was made."""
-    if p is None:
-        return DASH
-    return f"{p:.4f}" if p >= 0.0001 else f"{p:.1e}"
-
-
-def judgement(row: ContrastRow) -> str:
-    """The verdict, an em dash where none is given."""
-    return row.judged or DASH

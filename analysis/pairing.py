@@ -3,7 +3,7 @@
 import numpy as np
 
 from analysis.grid import Grid
-from analysis.runs import MASK, Run, short
+from analysis.runs import MASK, Run, again, short
 
 
 def check_comparable(grid: Grid, runs: list[Run]) -> None:
@@ -25,7 +25,7 @@ def _check_code(runs: list[Run]) -> None:
         if run.cell.code and run.cell.code != run.code:
             raise ValueError(
                 f"{run.cell}: metrics.json has code digest {short(run.code)}, grid.json "
-                f"{short(run.cell.code)}; run the grid again"
+                f"{short(run.cell.code)}; {again(run.folder)}"
             )
     if len(holders) > 1:
         parts = [
@@ -34,7 +34,8 @@ def _check_code(runs: list[Run]) -> None:
             for code, cells in sorted(holders.items(), key=lambda item: -len(item[1]))
         ]
         raise ValueError(
-            "runs made by different code make no table; code digests " + "; ".join(parts)
+            f"runs made by different code make no table; code digests {'; '.join(parts)}: delete "
+            "the folders of those by the wrong one, then run the grid again"
         )
 
 
@@ -47,7 +48,7 @@ def _check_preset(runs: list[Run]) -> None:
             if seen != expected:
                 raise ValueError(
                     f"{run.cell} has {key} = {seen!r}, {first.cell} {expected!r}: runs of "
-                    "different presets make no table, run the grid again"
+                    f"different presets make no table; {again(run.folder, first.folder)}"
                 )
 
 
@@ -62,7 +63,7 @@ def _check_images(runs: list[Run]) -> None:
             word = "lacks" if other in names else "adds"
             raise ValueError(
                 f"{run.cell} {word} image {other!r} compared with {first.cell}; paired arms need "
-                "the same images, run the grid again"
+                f"the same images: {again(run.folder, first.folder)}"
             )
         same = np.isclose(run.images[[*MASK]].to_numpy(dtype=float), masks, rtol=1e-9).all(axis=1)
         same &= run.images["group"].to_numpy() == groups
@@ -71,7 +72,7 @@ def _check_images(runs: list[Run]) -> None:
             seen, expected = (", ".join(map(str, r.images.loc[image])) for r in (run, first))
             raise ValueError(
                 f"{run.cell} describes image {image!r} by {seen}, {first.cell} by {expected} "
-                f"(group, {', '.join(MASK)}); run the grid again"
+                f"(group, {', '.join(MASK)}); {again(run.folder, first.folder)}"
             )
 
 
@@ -86,7 +87,7 @@ def _check_metrics(grid: Grid, runs: list[Run]) -> None:
                 word = "lacks" if differing[0] in expected else "adds"
                 raise ValueError(
                     f"{run.cell} {word} {differing[0]} compared with {other.cell}; a mean over "
-                    "the seeds needs it in all of them, run the grid again"
+                    f"the seeds needs it in all of them: {again(run.folder, other.folder)}"
                 )
     known = sorted({str(m) for run in first.values() for m in (*run.scores, *run.totals)})
     for role, names in (("primary", (grid.primary,)), ("guards", grid.guards)):

@@ -5,23 +5,23 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import chdtri, nctdtr, ndtri, stdtrit
 
-from analysis.stats import FEWEST_SEEDS, TIE, Array
+from analysis.spelling import DASH
+from analysis.stats import FEWEST_SEEDS, Array, sign_vectors, step_down
 
 if TYPE_CHECKING:  # the summary shows what can be detected, and so imports this module
     from analysis.grid import Contrast
     from analysis.summary import Summary
 
 TRIALS = 1000  # simulated grids: the standard error of a power is .016 at most
-VECTORS = 2**9  # sign vectors of a simulated test, all of them up to ten seeds
+VECTORS = 2**9  # sign vectors of a simulated test, all there are up to ten seeds
 MOST_SEEDS = 200  # beyond it the joint test is not simulated
 _BATCH = 100
-DASH = "—"
 
 
 def t_power(effect: float, n: int, *, level: float = 0.95) -> float:
@@ -75,45 +75,20 @@ def joint_power(
 
     `differences` (seeds, C) of a grid: simulated ones are normal with their covariance and the
     means `shifts` (C,). The test is `stats.joint_sign_flip`; beyond ten seeds on 2^9 drawn sign
-    vectors. Seeded, so the same arguments give the same power; 0 below six seeds.
+    vectors and their mirror images. Seeded, so the same arguments give the same power; 0 below
+    six seeds.
     """
     seen, count = differences.shape
     if n < FEWEST_SEEDS:
         return np.zeros(count)
     centred = (differences - differences.mean(axis=0)) / math.sqrt(max(1, seen - 1))
     rng = np.random.default_rng(0)
-    signs = _signs(n, rng)
+    signs = [*sign_vectors(n, VECTORS)]
     found = np.zeros(count)
     for _ in range(0, trials, _BATCH):
         d = rng.normal(size=(_BATCH, n, seen)) @ centred + shifts
-        found += (_adjusted(d, signs) <= alpha).sum(axis=0)
+        found += (step_down(d, signs)[1] <= alpha).sum(axis=0)
     return found / (_BATCH * math.ceil(trials / _BATCH))
-
-
-def _signs(n: int, rng: np.random.Generator) -> Array:
-    """Sign vectors, the identity first; half of them, as in `stats`."""
-    if 2 ** (n - 1) <= VECTORS:
-        bits = (np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1
-    else:
-        bits = rng.integers(0, 2, (VECTORS, n))
-        bits[0] = 0
-    return cast(Array, 1.0 - 2.0 * bits)
-
-
-def _adjusted(d: Array, signs: Array) -> Array:
-    """Adjusted p (T, C) of the joint sign flip of T grids at once, `d` (T, n, C)."""
-    rms = np.sqrt((d**2).mean(axis=1, keepdims=True))
-    unit = np.divide(d, rms * d.shape[1], out=np.zeros_like(d), where=rms > 0)
-    observed = np.abs(unit.sum(axis=1))
-    order = np.argsort(-observed, axis=1, kind="stable")
-    unit = np.take_along_axis(unit, order[:, None, :], axis=2)
-    observed = np.take_along_axis(observed, order, axis=1)
-    r = np.abs(signs @ unit)
-    rest = np.maximum.accumulate(r[:, :, ::-1], axis=2)[:, :, ::-1]
-    reached = np.count_nonzero(rest >= observed[:, None, :] - TIE, axis=1)
-    p = np.maximum.accumulate(reached / len(signs), axis=1)
-    back: Array = np.take_along_axis(p, np.argsort(order, axis=1), axis=1)
-    return back
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,12 @@
 
 import argparse
 import math
+import os
 import re
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from analysis import latex, numbers, page, tables
@@ -41,7 +45,8 @@ def write_report(summary: Summary) -> list[Path]:
             for target in targets:
                 target.unlink(missing_ok=True)
         else:
-            save(figure, targets)
+            with _whole(*targets) as drafts:
+                save(figure, drafts)
             pictures[stem] = targets[0]
             paths += targets
     return [*paths, _written(folder / "report.html", page.render(summary, pictures, FILES))]
@@ -58,8 +63,24 @@ def texts(summary: Summary) -> dict[str, str]:
 
 
 def _written(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8", newline="\n")
+    with _whole(path) as (draft,):
+        draft.write_text(text, encoding="utf-8", newline="\n")
     return path
+
+
+@contextmanager
+def _whole(*paths: Path) -> Iterator[list[Path]]:
+    """Drafts beside `paths`, which they become at the end: nobody, not even another report at the
+    same time, finds half a file."""
+    mine = f"{socket.gethostname()}.{os.getpid()}"
+    drafts = [path.with_name(f".{path.stem}.{mine}.tmp{path.suffix}") for path in paths]
+    try:
+        yield drafts
+        for draft, path in zip(drafts, paths, strict=True):
+            draft.replace(path)
+    finally:
+        for draft in drafts:
+            draft.unlink(missing_ok=True)
 
 
 def found(folder: Path | str) -> Path:
@@ -73,10 +94,14 @@ def found(folder: Path | str) -> Path:
 
 
 def essential(markdown: str) -> str:
-    """What one reads first of a table.md, for a terminal: the arms and the contrasts."""
-    top, *sections = markdown.split("\n## ")
-    contrasts = [part for part in sections if part.startswith("Contrasts")]
-    return re.sub(r"\\([^\w\s|])", r"\1", "\n## ".join([top, *contrasts])).rstrip() + "\n"
+    """What one reads first of a table.md, for a terminal: the arms, the contrasts, and what is
+    not finished."""
+    tables, _, notes = markdown.partition("\n- ")
+    top, *sections = tables.split("\n## ")
+    contrasts = [part.rstrip() + "\n" for part in sections if part.startswith("Contrasts")]
+    unfinished = [f"\n{note}" for note in notes.split("\n- ") if note.startswith("Unfinished")]
+    text = "\n## ".join([top.rstrip() + "\n", *contrasts]) + "".join(unfinished)
+    return re.sub(r"\\([^\w\s|])", r"\1", text).rstrip() + "\n"
 
 
 def report(folder: Path | str) -> str:
@@ -95,13 +120,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.trace is None and options.plan is None:
-            print(report(options.folder))
+            print(report(options.folder), flush=True)
             return 0
         summary = summarise(load(found(options.folder)))
         if options.trace is not None:
-            print(trace(summary, *options.trace))
+            print(trace(summary, *options.trace), flush=True)
         if options.plan is not None:
-            print(plan_text(summary, options.plan))
+            print(plan_text(summary, options.plan), flush=True)
+    except BrokenPipeError:  # `| head` has read what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -20,7 +20,7 @@ INCIDENTAL = ("cache", "image_dir", "mask_dir", "name", "save_seconds", "workers
 
 @dataclass(frozen=True)
 class Run:
-    """One complete run.
+    """One complete run in its `folder`.
 
     `scores` has the images as rows and the metrics as columns, both sorted; `images` describes
     each image by group, area, outline and components; `totals` are the metrics of the whole run;
@@ -28,6 +28,7 @@ class Run:
     """
 
     cell: Cell
+    folder: Path
     code: str
     setting: dict[str, Any]
     scores: pd.DataFrame
@@ -43,7 +44,7 @@ def read_run(folder: Path, grid: Grid, cell: Cell) -> Run:
     value that is not finite and for another run than grid.json names.
     """
     run = folder / cell.run
-    meta = _meta(run / "metrics.json", grid, cell)
+    meta = _meta(run, grid, cell)
     scores, images = _scores(run / "per_image.parquet", cell)
     history = _history(run / "history.csv")
     totals = {
@@ -54,19 +55,32 @@ def read_run(folder: Path, grid: Grid, cell: Cell) -> Run:
         totals["steps_90"] = steps
     _check_totals(run / "metrics.json", totals)
     setting = _setting(run / "config.json")
-    return Run(cell, str(meta.get("code_digest")), setting, scores, images, totals, history)
+    code = str(meta.get("code_digest"))
+    return Run(cell, run, code, setting, scores, images, totals, history)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds; an error says what to do if it holds none."""
+def finished(run: Path, cell: Cell) -> dict[str, Any] | None:
+    """What metrics.json, which a run writes last, holds; None without one of the cell's hash."""
+    path = run / "metrics.json"
+    meta = read_json(path, again(run)) if path.is_file() else {}
+    return meta if meta.get("hash") == cell.hash else None
+
+
+def again(*runs: Path) -> str:
+    """How to mend runs: while a run's folder has its metrics.json, a grid leaves it as it is."""
+    return f"delete {' or '.join(map(str, runs))}, then run the grid again"
+
+
+def read_json(path: Path, mend: str) -> dict[str, Any]:
+    """The object that a JSON file holds; `mend` says what to do if it holds none."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; the run is incomplete, run the grid again")
+        raise FileNotFoundError(f"{path} not found; {mend}")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); run the grid again") from error
+        raise ValueError(f"{path} is not JSON ({error}); {mend}") from error
     if not isinstance(raw, dict):
-        raise ValueError(f"{path}: expected an object, seen {type(raw).__name__}")
+        raise ValueError(f"{path}: expected an object, seen {type(raw).__name__}; {mend}")
     return raw
 
 
@@ -93,30 +107,27 @@ def steps_to(share: float, steps: pd.Series, values: pd.Series, *, turn: int) ->
     return float(x[there - 1] + part * (x[there] - x[there - 1]))
 
 
-def _meta(path: Path, grid: Grid, cell: Cell) -> dict[str, Any]:
+def _meta(run: Path, grid: Grid, cell: Cell) -> dict[str, Any]:
     """A run's metrics.json, found to be that cell's."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} not found, although grid.json calls {cell} complete; run the grid again"
-        )
-    meta = read_json(path)
+    path = run / "metrics.json"
+    meta = read_json(path, f"grid.json calls {cell} complete: {again(run)}")
     seen = (meta.get("arm"), meta.get("seed"), meta.get("hash"))
     if seen != (cell.arm, cell.seed, cell.hash):
         raise ValueError(
             f"{path} says arm, seed, hash {seen}, expected {(cell.arm, cell.seed, cell.hash)} "
-            "from grid.json; the folder holds another run"
+            f"from grid.json; the folder holds another run: {again(run)}"
         )
     if meta.get("data_digest") != grid.data_digest:
         raise ValueError(
             f"{cell} was scored on data {short(meta.get('data_digest'))}, the grid's data are "
-            f"{short(grid.data_digest)}; runs on different data make no table, run it again"
+            f"{short(grid.data_digest)}; runs on different data make no table: {again(run)}"
         )
     return meta
 
 
 def _setting(path: Path) -> dict[str, Any]:
     """`data.*` and `train.*` of a run's config.json without what no result depends on."""
-    config = read_json(path)
+    config = read_json(path, again(path.parent))
     return {
         f"{part}.{key}": value
         for part in ("data", "train")
@@ -127,17 +138,18 @@ def _setting(path: Path) -> dict[str, Any]:
 
 def _scores(path: Path, cell: Cell) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One per_image.parquet: the scores (images x metrics), all finite, and the images."""
+    mend = again(path.parent)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; the run is incomplete, run the grid again")
+        raise FileNotFoundError(f"{path} not found; {mend}")
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are of these
-        raise ValueError(f"{path} is not Parquet ({error}); run the grid again") from error
+        raise ValueError(f"{path} is not Parquet ({error}); {mend}") from error
     lacking = [name for name in COLUMNS if name not in frame.columns]
     if lacking or frame.empty:
         raise ValueError(
             f"{path}: expected rows of {', '.join(COLUMNS)}, seen {len(frame)} rows of "
-            f"{', '.join(map(str, frame.columns))}; run the grid again"
+            f"{', '.join(map(str, frame.columns))}; {mend}"
         )
     _check_finite(path, frame)
     image, names = pd.factorize(frame["image"], sort=True)
@@ -148,8 +160,8 @@ def _scores(path: Path, cell: Cell) -> tuple[pd.DataFrame, pd.DataFrame]:
         odd = int(np.argmax(counts != 1))
         what = f"{metrics[odd // len(names)]} of image {names[odd % len(names)]!r}"
         if counts[odd]:
-            raise ValueError(f"{path}: {what} is there twice")
-        raise ValueError(f"{cell} lacks {what}, which other metrics have; run the grid again")
+            raise ValueError(f"{path}: {what} is there twice; {mend}")
+        raise ValueError(f"{cell} lacks {what}, which other metrics have; {mend}")
     values = np.empty(counts.size)
     values[place] = frame["value"]
     scores = pd.DataFrame(values.reshape(len(metrics), -1).T, names, metrics)
@@ -157,8 +169,9 @@ def _scores(path: Path, cell: Cell) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _check_finite(path: Path, frame: pd.DataFrame) -> None:
+    mend = again(path.parent)
     if frame[["image", "group", "metric"]].isna().any(axis=None):
-        raise ValueError(f"{path}: rows without an image, a group or a metric; run the grid again")
+        raise ValueError(f"{path}: rows without an image, a group or a metric; {mend}")
     for column in ("value", *MASK):
         bad = frame[~np.isfinite(frame[column].to_numpy(dtype=float))]
         if len(bad):
@@ -166,7 +179,7 @@ def _check_finite(path: Path, frame: pd.DataFrame) -> None:
             what = first["metric"] if column == "value" else column
             raise ValueError(
                 f"{path}: {len(bad)} values are not finite, the first is {what} of image "
-                f"{first['image']!r} = {first[column]}; a mean over the rest would hide it"
+                f"{first['image']!r} = {first[column]}; {mend}"
             )
 
 
@@ -182,22 +195,24 @@ def _images(
         differing = values != kept[column][image]
         if differing.any():
             name = names[image[np.argmax(differing)]]
-            raise ValueError(f"{path}: image {name!r} has more than one {column}")
+            mend = again(path.parent)
+            raise ValueError(f"{path}: image {name!r} has more than one {column}; {mend}")
     types = {"area": float, "outline": float, "components": int}
     return pd.DataFrame(kept, names.rename("image")).astype(types)
 
 
 def _history(path: Path) -> pd.DataFrame:
+    mend = again(path.parent)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; the run is incomplete, run the grid again")
+        raise FileNotFoundError(f"{path} not found; {mend}")
     try:
         history = pd.read_csv(path)
     except ValueError as error:  # pandas' errors for what is no CSV are ValueErrors
-        raise ValueError(f"{path} is not CSV ({error}); run the grid again") from error
+        raise ValueError(f"{path} is not CSV ({error}); {mend}") from error
     if "step" not in history or history.empty:
         raise ValueError(
             f"{path}: expected rows with a column step, seen {len(history)} rows of "
-            f"{', '.join(map(str, history.columns))}; run the grid again"
+            f"{', '.join(map(str, history.columns))}; {mend}"
         )
     return history
 
@@ -216,4 +231,6 @@ def _steps_90(history: pd.DataFrame) -> float | None:
 def _check_totals(path: Path, totals: dict[str, float]) -> None:
     for metric, value in totals.items():
         if not isinstance(value, int | float) or not np.isfinite(value):
-            raise ValueError(f"{path}: {metric} is {value!r}, expected a finite number")
+            raise ValueError(
+                f"{path}: {metric} is {value!r}, expected a finite number; {again(path.parent)}"
+            )

@@ -6,7 +6,7 @@ seeds and objects.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +18,8 @@ Array = NDArray[np.float64]
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 
 FEWEST_SEEDS = 6  # below it the smallest possible p, 2/2^n, is above .05
-EXACT_SEEDS = 20  # up to 2^19 sign vectors are enumerated, beyond it as many are drawn
+EXACT_SEEDS = 20  # so many have all their sign vectors tried; beyond it they are drawn
+DRAWN = 2 ** (EXACT_SEEDS - 1)  # and the mirror image of each, which has the same statistic
 TIE = 1e-12  # two sums of the same numbers in another order are the same statistic
 
 
@@ -125,7 +126,8 @@ def superiority(values: Sequence[float] | Array, *, sign: int, level: float = 0.
 @dataclass(frozen=True)
 class SignFlip:
     """Outcome of the joint sign flip: per contrast Student's t, the p of that contrast alone and
-    the p adjusted for all of them; `smallest` is the least p that n seeds can give."""
+    the p adjusted for all of them; `smallest` is the least p that n seeds can give. `vectors` of
+    signs were tried, all there are if `exact`, and the mirror image of each counts with it."""
 
     n: int
     t: tuple[float, ...]
@@ -144,7 +146,8 @@ def joint_sign_flip(differences: Sequence[Sequence[float]] | Array) -> SignFlip:
     alike, which keeps their correlation. Statistic max |t|, step-down (Westfall and Young 1993,
     algorithm 4.1; Romano and Wolf 2005): the k-th largest |t| is compared with the maximum over
     the contrasts not yet passed, and adjusted p never decrease along the order. All 2^n vectors
-    up to 20 seeds (smallest p 2/2^n, whatever C is), 2^20 drawn with a fixed seed beyond.
+    up to 20 seeds (smallest p 2/2^n, whatever C is); beyond, 2^19 drawn with a fixed seed and
+    their mirror images.
 
     |t| is handled as r = |mean| / rms in [0, 1], of which it is an increasing function for fixed
     n (t^2 = (n-1) r^2 / (1 - r^2)): a constant difference has r = 1 and no division by 0; all
@@ -157,37 +160,49 @@ def joint_sign_flip(differences: Sequence[Sequence[float]] | Array) -> SignFlip:
             f"the sign flip needs at least {FEWEST_SEEDS} seeds and a contrast, seen {d.shape}: "
             f"with {n} seeds no p below {2 / 2**n:.3g} exists"
         )
-    rms = np.sqrt((d**2).mean(axis=0))
-    unit = np.divide(d, rms * n, out=np.zeros_like(d), where=rms > 0)
-    observed = np.abs(unit.sum(axis=0))
-    order = np.argsort(-observed, kind="stable")
-    single, stepped, vectors = np.zeros(count), np.zeros(count), 0
-    for signs in _sign_vectors(n):
-        r = np.abs(signs @ unit[:, order])
-        rest = np.maximum.accumulate(r[:, ::-1], axis=1)[:, ::-1]  # max over this and later ones
-        single += (r >= observed[order] - TIE).sum(axis=0)
-        stepped += (rest >= observed[order] - TIE).sum(axis=0)
-        vectors += len(signs)
-    back = np.argsort(order)
+    single, adjusted = step_down(d[None], sign_vectors(n))
+    vectors = min(2 ** (n - 1), DRAWN)
     return SignFlip(
         n=n,
         t=tuple(student_t(column) for column in d.T),
-        single=tuple((single / vectors)[back].tolist()),
-        adjusted=tuple(np.maximum.accumulate(stepped / vectors)[back].tolist()),
+        single=tuple(single[0].tolist()),
+        adjusted=tuple(adjusted[0].tolist()),
         smallest=1 / vectors,
-        vectors=2 * vectors,
+        vectors=vectors,
         exact=n <= EXACT_SEEDS,
     )
 
 
-def _sign_vectors(n: int) -> Iterator[Array]:
-    """Sign vectors in blocks, the identity first. The first seed keeps its sign: flipping all
-    seeds leaves |t| as it is, so half of the 2^n vectors carry the whole distribution."""
-    total, block = 2 ** (min(n, EXACT_SEEDS) - 1), 2**14
+def step_down(d: Array, signs: Iterable[Array]) -> tuple[Array, Array]:
+    """Single and adjusted p (T, C) of the joint sign flip of T grids at once: `d` (T, n, C) are
+    their differences, `signs` blocks of sign vectors (K, n), the identity among them."""
+    rms = np.sqrt((d**2).mean(axis=1, keepdims=True))
+    unit = np.divide(d, rms * d.shape[1], out=np.zeros_like(d), where=rms > 0)
+    observed = np.abs(unit.sum(axis=1))
+    order = np.argsort(-observed, axis=1, kind="stable")
+    unit = np.take_along_axis(unit, order[:, None, :], axis=2)
+    observed = np.take_along_axis(observed, order, axis=1)
+    single, stepped, vectors = np.zeros_like(observed), np.zeros_like(observed), 0
+    for block in signs:
+        r = np.abs(block @ unit)
+        rest = np.maximum.accumulate(r[:, :, ::-1], axis=2)[:, :, ::-1]  # of this and later ones
+        single += np.count_nonzero(r >= observed[:, None, :] - TIE, axis=1)
+        stepped += np.count_nonzero(rest >= observed[:, None, :] - TIE, axis=1)
+        vectors += len(block)
+    adjusted = np.maximum.accumulate(stepped / vectors, axis=1)
+    back = np.argsort(order, axis=1)
+    return np.take_along_axis(single / vectors, back, 1), np.take_along_axis(adjusted, back, 1)
+
+
+def sign_vectors(n: int, most: int = DRAWN) -> Iterator[Array]:
+    """Sign vectors (K, n) in blocks, the identity first: all of them, or `most` with a fixed
+    seed where there are more. The first seed keeps its sign: flipping all seeds leaves |t| as it
+    is, so half of the 2^n vectors carry the whole distribution."""
+    total, block = min(2 ** (n - 1), most), 2**14
     generator = np.random.default_rng(0)
     for start in range(0, total, block):
         index = np.arange(start, min(start + block, total))
-        if n <= EXACT_SEEDS:
+        if 2 ** (n - 1) <= most:
             bits = (index[:, None] >> np.arange(n)) & 1
         else:
             bits = generator.integers(0, 2, (len(index), n)) * (index[:, None] > 0)

@@ -28,7 +28,8 @@ from analysis.stats import (
 @dataclass(frozen=True)
 class ArmRow:
     """One arm by one metric over the seeds that arm completed; `best` is the cell set bold,
-    `second` the runner-up by mean, named only beside a best."""
+    `second` the runner-up by mean, named only beside a best and where all arms have the same
+    seeds. Neither is named but by the metrics shown: primary, guards and EXTRA."""
 
     arm: str
     metric: str
@@ -61,6 +62,11 @@ class ContrastRow:
     p: float | None
     judged: Verdict | None
 
+    @property
+    def identical(self) -> bool:
+        """Whether both arms are the same in every seed, to the last digit: hardly two settings."""
+        return bool(self.values) and not any(self.values)
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -92,18 +98,18 @@ def summarise(results: Results) -> Summary:
     grid = results.grid
     order = [*dict.fromkeys((grid.primary, *grid.guards, *EXTRA)), *METRICS, *results.metrics]
     metrics = tuple(m for m in dict.fromkeys(order) if m in results.metrics)
-    wanted = {grid.primary, *grid.guards, *EXTRA}
+    shown = tuple(m for m in metrics if m in {grid.primary, *grid.guards, *EXTRA})
     means = {metric: seed_means(results, metric) for metric in metrics}
     joint = _joint_seeds(grid, means[grid.primary])
     flip = _joint_test(grid, means[grid.primary], joint)
     return Summary(
         results=results,
         metrics=metrics,
-        shown=tuple(m for m in metrics if m in wanted),
+        shown=shown,
         arms={
             (row.arm, row.metric): row
             for metric in metrics
-            for row in _arm_rows(grid, metric, means[metric])
+            for row in _arm_rows(grid, metric, means[metric], metric in shown and grid.test)
         },
         contrasts={m: _contrast_rows(results, m, means[m], flip) for m in metrics},
         joint_seeds=joint,
@@ -111,9 +117,11 @@ def summarise(results: Results) -> Summary:
     )
 
 
-def _arm_rows(grid: Grid, metric: str, means: pd.DataFrame) -> list[ArmRow]:
-    best = best_separated(means, sign(metric)) if grid.test else None
-    second = None if best is None else (sign(metric) * means.mean()).drop(best).idxmax()
+def _arm_rows(grid: Grid, metric: str, means: pd.DataFrame, marked: bool) -> list[ArmRow]:
+    best = best_separated(means, sign(metric)) if marked else None
+    second = None
+    if best is not None and not means.isna().any(axis=None):  # means over the same seeds compare
+        second = (sign(metric) * means.mean()).drop(best).idxmax()
     rows = []
     for arm in grid.arms:
         column = means[arm].dropna()

@@ -1,15 +1,15 @@
-"""What a grid's statistics allow to be said, in two sentences and never more than that."""
+"""What a grid's statistics allow to be said, in a few sentences and never more than that."""
 
 import math
 from typing import Literal, get_args
 
 from analysis.load import Results
 from analysis.metrics import sign
-from analysis.notes import count, finer, number, p_value, places, span
+from analysis.spelling import count, finer, number, p_value, places, span
 from analysis.stats import FEWEST_SEEDS, Interval, verdict
 from analysis.summary import ContrastRow, Summary
 
-Claim = Literal["better", "worse", "ahead", "behind", "equivalent", "open"]
+Claim = Literal["better", "worse", "ahead", "behind", "equivalent", "identical", "open"]
 LEVEL = 0.05  # of the adjusted p, so of a wrong "better", "worse", "ahead" or "behind" per grid
 WORDS: dict[Claim, str] = {
     "better": "better than",
@@ -26,9 +26,12 @@ def claim(row: ContrastRow, *, sign: int) -> Claim:
 
     "better" and "worse": the verdict says so and the adjusted p is at most .05. "ahead" and
     "behind": the interval excludes 0 and the adjusted p is at most .05, but the verdict is
-    undecided. "equivalent": the verdict says so. Else "open"; also without a test. `sign` is +1
-    where more is better, -1 where less is.
+    undecided. "equivalent": the verdict says so. "identical": in every seed to the last digit,
+    which says something of the runs and nothing of the arms. Else "open"; also without a test.
+    `sign` is +1 where more is better, -1 where less is.
     """
+    if row.identical:
+        return "identical"
     if row.judged == "equivalent":
         return "equivalent"
     if row.p is None or row.judged is None or row.p > LEVEL or not row.difference.excludes_zero:
@@ -39,40 +42,44 @@ def claim(row: ContrastRow, *, sign: int) -> Claim:
 
 
 def conclusion(summary: Summary) -> str:
-    """Two plain sentences: what is settled and by how much, and what stays open.
+    """Plain sentences: what is settled and by how much, what stays open, what verdicts rest on.
 
     A difference is claimed only where `claim` allows it, so over all contrasts of a grid whose
     arms do not differ at most one grid in twenty claims one (in either direction). A claim that
-    the interval for new images does not support is limited to the test set. Without a test (a
-    preset without evidence, no contrasts, fewer than six seeds) nothing is concluded.
+    the interval for new images does not support is limited to the test set. Verdicts
+    are by each contrast's own interval: of many arms that differ by just the margin some are
+    called better, worse or equivalent by chance.
+    Without a test (a preset without evidence, no contrasts, fewer than six seeds) nothing is
+    concluded. Arms identical in every seed are named as such and nothing is made of them.
     """
-    grid = summary.grid
+    parts = [_untested(summary)]
+    if summary.flip is not None:
+        parts = [_findings(summary), *_limits(summary), *_basis(summary)]
+    return " ".join([*parts, *_identical(summary)])
+
+
+def _untested(summary: Summary) -> str:
+    grid, seeds = summary.grid, len(summary.joint_seeds)
+    missing = _missing(summary.results)
+    after = f", {missing}." if missing else "."
     if not grid.test:
         return (
             f"Nothing can be concluded: preset {grid.preset} checks that everything works and is "
-            "no evidence. No test is made and no verdict given."
+            f"no evidence. No test is made and no verdict given{after}"
         )
     if not grid.contrasts:
         return (
             "Nothing can be concluded: the grid names no contrasts, so nothing is tested. The "
-            "means of its arms are in the table."
+            f"means of its arms are in the table{after}"
         )
-    if summary.flip is None:
-        return _untested(summary)
-    return f"{_findings(summary)} {_limits(summary)}"
-
-
-def _untested(summary: Summary) -> str:
-    seeds = len(summary.joint_seeds)
-    lead = f"Nothing can be concluded{' yet' if summary.results.absent else ''}"
-    missing = _missing(summary.results)
+    lead = f"Nothing can be concluded{' yet' if missing else ''}"
     told = "The table tells what was measured"
     if any(row.judged for row in summary.primary):
-        told = "Verdicts in the table are of single contrasts, each by its own interval"
+        told = "Verdicts in the table are of single contrasts, each by its own 95 % interval"
     return (
         f"{lead}: {count(seeds, 'seed') if seeds else 'no seed'} "
         f"{'is' if seeds < 2 else 'are'} complete in all arms of the contrasts, and below "
-        f"{FEWEST_SEEDS} no p can reach {LEVEL:g}. {told}{', ' * bool(missing)}{missing}."
+        f"{FEWEST_SEEDS} no p can reach {LEVEL:g}. {told}{after}"
     )
 
 
@@ -93,10 +100,9 @@ def _findings(summary: Summary) -> str:
 
 def _scale(summary: Summary) -> str:
     """`preset laptop, 8 seeds`; seeds that joined after a look make p too small, so they show."""
-    seeds = count(len(summary.joint_seeds), "seed")
     added = len(set(summary.grid.seeds_added) & set(summary.joint_seeds))
-    seeds += f", {added} of them added after a look" if added else ""
-    return f"preset {summary.grid.preset}, {seeds}"
+    after = f", {added} of them added after a look" if added else ""
+    return f"preset {summary.grid.preset}, {count(len(summary.joint_seeds), 'seed')}{after}"
 
 
 def _by_claim(summary: Summary) -> dict[Claim, list[ContrastRow]]:
@@ -108,10 +114,10 @@ def _by_claim(summary: Summary) -> dict[Claim, list[ContrastRow]]:
 
 
 def _clauses(summary: Summary, kind: Claim, rows: list[ContrastRow]) -> list[str]:
-    """`“a” is better than “b” (+0.030 [+0.028, +0.032], adjusted p 0.0078)`, up to three."""
+    """`“a” is better than “b” (+0.030, 95 % [+0.028, +0.032], adjusted p 0.0078)`, up to three."""
     clauses = [
         f"“{row.contrast.arm}” is {WORDS[kind]} “{row.contrast.minus}” ({_numbers(summary, row)}"
-        f"{_against(summary, row) if kind in ('better', 'ahead') else ''})"
+        f"{_against(summary, row) if kind in ('better', 'ahead', 'equivalent') else ''})"
         for row in rows[:_NAMED]
     ]
     rest = len(rows) - _NAMED
@@ -123,11 +129,11 @@ def _numbers(summary: Summary, row: ContrastRow) -> str:
     mean = number(row.difference.mean, digits, signed=True)
     p = "" if row.judged == "equivalent" else f", adjusted p {p_value(row.p)}"
     open_margin = ", perhaps by less than the margin" if row.judged == "undecided" else ""
-    return f"{mean} {span(row.difference, digits)}{p}{open_margin}"
+    return f"{mean}, 95 % {span(row.difference, digits)}{p}{open_margin}"
 
 
 def _against(summary: Summary, row: ContrastRow) -> str:
-    """The guards that speak against a gain: their intervals lie on the worse side of 0."""
+    """The guards that speak against a gain or a tie: their intervals lie on the worse side."""
     worse = []
     for guard in summary.grid.guards:
         found = next(r for r in summary.contrasts[guard] if r.contrast == row.contrast).difference
@@ -141,17 +147,33 @@ def _against(summary: Summary, row: ContrastRow) -> str:
     )
 
 
-def _limits(summary: Summary) -> str:
-    """The second sentence: what stays open, and for which images the claims hold."""
+def _limits(summary: Summary) -> list[str]:
+    """The second sentence, if any: what stays open, and for which images the claims hold."""
     rows = _by_claim(summary)
     parts = []
     if rows["open"]:
         parts += [_undecided(summary, rows["open"]), *_only_single(summary, rows["open"])]
-    made = [row for kind in WORDS for row in rows[kind]]
-    if made:
+    if made := [row for kind in WORDS for row in rows[kind]]:
         parts.append(_images(summary, made))
     sentence = "; ".join(parts)
-    return f"{sentence[0].upper()}{sentence[1:]}."
+    return [f"{sentence[0].upper()}{sentence[1:]}."] if parts else []
+
+
+def _basis(summary: Summary) -> list[str]:
+    """What verdicts and p are about, where a verdict was told."""
+    made = {kind for kind, rows in _by_claim(summary).items() if rows} & {*WORDS}
+    if not made:
+        return []
+    verdicts = "Each verdict is by its own 95 % interval, not adjusted for the other contrasts"
+    if len(summary.primary) == 1:
+        verdicts = "The verdict is by the 95 % interval"
+    return [f"{verdicts}{'; p is against no difference' if made - {'equivalent'} else ''}."]
+
+
+def _identical(summary: Summary) -> list[str]:
+    rows = [row for row in summary.primary if row.identical]
+    said = "are identical in every seed: does the setting that tells them apart reach the run?"
+    return [f"The arms of {_names(rows)} {said}"] if rows else []
 
 
 def _undecided(summary: Summary, rows: list[ContrastRow]) -> str:
@@ -167,8 +189,8 @@ def _undecided(summary: Summary, rows: list[ContrastRow]) -> str:
     seen = ""
     if found:
         sizes = dict.fromkeys(number(value, digits) for value in (found[0], found[-1]))
-        seeds = count(len(summary.joint_seeds), "seed")
-        seen = f", and the smallest that {seeds} find with power .8 is {' to '.join(sizes)}"
+        seen = ", and the smallest that a t test of one contrast alone finds with power .8 is "
+        seen += " to ".join(sizes)
     return f"{lead}a difference of up to {most}{where} remains possible{seen}"
 
 

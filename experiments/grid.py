@@ -6,18 +6,16 @@ import pkgutil
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from experiments import grids
 from experiments.config import Knobs, LossConfig, RunConfig, TrainConfig, code_digest, run_hash
 from experiments.data import DataConfig, load_splits
 from experiments.data.sources import configure
 from experiments.errors import UserError, unknown
-from experiments.files import file_digest
-from experiments.metrics import METRICS
+from experiments.metrics import GRADIENT, MAXIMA, METRICS
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # what names are: they become those of folders
-OF_TRAINING = ("freeze_backbone", "dropout", "drop_path", "checkpoint")  # switches of the model
+MEASURED = (*METRICS, *GRADIENT, *MAXIMA)  # what a run's test may be judged by
 
 
 @dataclass(frozen=True)
@@ -72,11 +70,26 @@ class Grid:
         for arm in (self.baseline, *(a for c in self.contrasts for a in (c.arm, c.minus))):
             if arm not in self.arms:
                 raise unknown(f"arm in grid {self.name!r}", arm, self.arms)
-        for metric in (self.primary, *self.guards):
-            if metric not in METRICS:
-                raise unknown(f"metric in grid {self.name!r}", metric, METRICS)
+        self._check_contrasts()
+        if self.primary not in METRICS:  # a validation gives it
+            raise unknown(f"primary metric in grid {self.name!r}", self.primary, METRICS)
+        for metric in self.guards:
+            if metric not in MEASURED:
+                raise unknown(f"guard in grid {self.name!r}", metric, MEASURED)
         if self.margin <= 0:
             raise UserError(f"grid {self.name!r}: margin is {self.margin}, expected above 0")
+
+    def _check_contrasts(self) -> None:
+        """Each pair of arms once: p is adjusted for the number of contrasts."""
+        pairs: set[frozenset[str]] = set()
+        for contrast in self.contrasts:
+            pair = frozenset((contrast.arm, contrast.minus))
+            if len(pair) < 2 or pair in pairs:
+                raise UserError(
+                    f"grid {self.name!r}: contrast {contrast.arm!r} minus {contrast.minus!r} "
+                    "compares an arm with itself or is there already, reversed perhaps"
+                )
+            pairs.add(pair)
 
 
 @dataclass(frozen=True)
@@ -190,27 +203,6 @@ def find_preset(
             "--image-dir and --mask-dir tell what is in the folders of --data: give it"
         )
     return preset
-
-
-def with_start(preset: Preset, file: Path) -> Preset:
-    """The preset with every run starting from an official checkpoint of BiRefNet.
-
-    The checkpoint decides what the model is made of; the preset's switches of training stay.
-
-    Raises:
-        UserError: no such file, or none that a BiRefNet can be made of.
-    """
-    import models  # --help needs none of it
-
-    if not file.is_file():
-        raise UserError(f"--start {file}: no such file; expected a .pth or .safetensors file")
-    kept = {key: value for key, value in preset.model.items() if key in OF_TRAINING}
-    try:
-        models.load_official(file, **kept)
-    except ValueError as error:
-        raise UserError(f"--start {file}: {error}") from error
-    start = {"start": str(file.resolve()), "start_digest": file_digest(file)}
-    return replace(preset, model={**start, **kept})
 
 
 def data_digest(data: DataConfig) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments import grid as grids
+from experiments.cli.start import with_start
 from experiments.config import PROJECT, Runtime
 from experiments.errors import UserError, unknown
 from experiments.grid import Cell, Grid, Preset
@@ -79,7 +80,7 @@ def resolve(options: argparse.Namespace) -> tuple[Grid, Preset, str]:
     )
     name = options.preset
     if options.start:
-        preset = grids.with_start(preset, options.start)
+        preset = with_start(preset, options.start)
         name += f"-from-{label(options.start.stem)}-{preset.model['start_digest'][:8]}"
     if options.data and preset.data != grid.presets[options.preset].data:
         name += f"-{label(data_name(options.data))}"
@@ -95,9 +96,10 @@ def resolve(options: argparse.Namespace) -> tuple[Grid, Preset, str]:
 
 
 def command(options: argparse.Namespace) -> str:
-    """The command that names the same cells: of the options those that decide a result."""
+    """The command that names the same cells in the same folder: of the options those that decide
+    a result or where it lies."""
     words = ["python", "experiments/run.py"]
-    for name in ("grid", "search", "preset", "data", "image_dir", "mask_dir", "start"):
+    for name in ("grid", "search", "preset", "data", "image_dir", "mask_dir", "start", "out"):
         if value := getattr(options, name):
             words += [f"--{name.replace('_', '-')}", str(value)]
     for name in ("loss", "set"):

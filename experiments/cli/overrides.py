@@ -7,10 +7,11 @@ from typing import Any, TypeVar, get_type_hints
 
 import torch
 
+from experiments.cli.start import OF_TRAINING
 from experiments.cli.values import literal, parsed, shown
 from experiments.config import INCIDENTAL, Knobs
 from experiments.errors import UserError
-from experiments.grid import OF_TRAINING, Grid, Preset
+from experiments.grid import Grid, Preset
 from experiments.objective import Objective
 from models import BiRefNet
 from models.switches import Switches

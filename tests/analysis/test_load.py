@@ -9,7 +9,7 @@ import pytest
 
 from analysis.load import Variant, image_means, load, part_means, seed_means
 from analysis.runs import INCIDENTAL, steps_to
-from experiments import config
+from experiments import config, provenance
 
 
 def test_a_complete_grid_is_one_long_table_of_every_measured_number(make_grid: Any) -> None:
@@ -145,6 +145,30 @@ def test_cells_that_did_not_finish_are_listed_and_not_averaged(make_grid: Any) -
     means = seed_means(results, "IoU")
     assert int(means.isna().sum().sum()) == 3
     assert pd.isna(means.loc[1, "mae"])
+
+
+def test_a_run_that_is_complete_counts_whatever_grid_json_says(make_grid: Any) -> None:
+    """While a grid runs, and after it was killed, grid.json is that of its beginning."""
+    folder = make_grid(seeds=3)
+    whole = load(folder)
+    content = json.loads((folder / "grid.json").read_text())
+    for cell in content["cells"]:
+        cell["state"] = "missing"
+        path = folder / cell["run"] / "metrics.json"
+        made = {"commit": f"c{cell['seed']}", "versions": json.dumps({"torch": "2.13.0"})}
+        path.write_text(json.dumps({**json.loads(path.read_text()), **made, "device": "cpu"}))
+    (folder / "grid.json").write_text(json.dumps({**content, "commit": "", "versions": {}}))
+    runs = {(cell["arm"], cell["seed"]): folder / cell["run"] for cell in content["cells"]}
+    (runs["mae", 2] / "metrics.json").unlink()  # at work, or killed
+    other = runs["none", 0] / "metrics.json"
+    other.write_text(json.dumps({**json.loads(other.read_text()), "hash": "another definition's"}))
+    found = load(folder)
+    assert [str(cell) for cell in found.absent] == ["none/0", "mae/2"]
+    assert len(found.table) == len(whole.table) * 10 // 12
+    assert found.run_folder("bce", 1) == runs["bce", 1]
+    made_with = provenance.of_runs(run for run in runs.values() if run != runs["none", 0])
+    assert (found.grid.commit, found.grid.versions) == made_with
+    assert found.grid.commit == "c0 / c1 / c2"
 
 
 def test_a_cell_that_grid_json_leaves_out_is_missing(make_grid: Any) -> None:

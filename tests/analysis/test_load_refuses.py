@@ -10,6 +10,9 @@ import pytest
 
 from analysis.load import load
 
+# Damage to what was planned, and runs of which no single one is to blame.
+PLAN = ("list", "key lacking", "cell twice", "arm twice", "odd state", "unplanned", "other code")
+
 
 def edit_json(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
@@ -23,8 +26,9 @@ def test_a_run_whose_files_were_lost_is_an_error_that_names_the_file(make_grid: 
     for name in ("per_image.parquet", "metrics.json", "history.csv", "config.json"):
         folder = make_grid(seeds=2)
         (folder / "runs/1-0" / name).unlink()
-        with pytest.raises(FileNotFoundError, match=rf"1-0.{name}"):
+        with pytest.raises(FileNotFoundError, match=rf"1-0.{name} not found") as error:
             load(folder)
+        assert f"delete {folder / 'runs/1-0'}, then run the grid again" in str(error.value)
 
 
 def damage(name: str, folder: Path) -> None:
@@ -147,8 +151,11 @@ def test_damaged_and_mixed_results_are_refused_by_name(
 ) -> None:
     folder = make_grid(seeds=2)
     damage(name, folder)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         load(folder)
+    if name not in PLAN:
+        assert f"delete {folder / 'runs/3-1'}" in str(error.value)
+        assert str(error.value).endswith("then run the grid again")
 
 
 @pytest.mark.parametrize(
@@ -159,6 +166,8 @@ def test_damaged_and_mixed_results_are_refused_by_name(
         ({"guards": ["HCE"]}, r"guards metric 'HCE' was not measured"),
         ({"contrasts": (("mse", "bce"),)}, r"unknown arm 'mse' \(did you mean 'mae'\?\)"),
         ({"contrasts": (("bce", "bce"),)}, r"compares an arm with itself"),
+        ({"contrasts": (("bce", "mae"),) * 2}, r"contrast bce − mae is there twice"),
+        ({"contrasts": (("bce", "mae"), ("mae", "bce"))}, r"contrast mae − bce is there twice"),
         ({"margin": -1}, r"margin is -1, expected a number >= 0"),
         ({"margin": float("nan")}, r"margin is nan"),
     ],

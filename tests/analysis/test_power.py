@@ -11,8 +11,6 @@ from scipy import stats as reference
 from analysis.load import load
 from analysis.power import (
     MOST_SEEDS,
-    _adjusted,
-    _signs,
     joint_power,
     plan,
     plan_text,
@@ -21,7 +19,7 @@ from analysis.power import (
     smallest_detectable,
     t_power,
 )
-from analysis.stats import joint_sign_flip
+from analysis.stats import joint_sign_flip, sign_vectors, step_down
 from analysis.summary import Summary, summarise
 from tests.analysis.simulate import three_errors, within_error
 
@@ -81,8 +79,10 @@ def correlated(rng: np.random.Generator, n: int) -> Any:
 def test_the_test_of_many_simulated_grids_at_once_is_the_joint_sign_flip(n: int) -> None:
     rng = np.random.default_rng(n)
     grids = np.stack([correlated(rng, n) + np.array([0.8, 0, 0.3]) for _ in range(20)])
-    found = _adjusted(grids, _signs(n, rng))
-    assert found.tolist() == [[*joint_sign_flip(grid).adjusted] for grid in grids]
+    single, adjusted = step_down(grids, sign_vectors(n))
+    known = [joint_sign_flip(grid) for grid in grids]
+    assert adjusted.tolist() == [[*flip.adjusted] for flip in known]
+    assert single.tolist() == [[*flip.single] for flip in known]
 
 
 @pytest.mark.parametrize(("n", "shift"), [(6, 2.2), (8, 1.8), (14, 0.9)])

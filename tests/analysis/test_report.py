@@ -1,5 +1,6 @@
 """The report: every file is written, twice the same, and the command line says what it does."""
 
+import json
 import re
 import subprocess
 import sys
@@ -69,6 +70,29 @@ def test_figures_with_nothing_to_draw_are_left_out_and_their_old_files_removed(
     assert (folder / "mine.png").exists()
 
 
+def test_a_report_that_fails_midway_leaves_old_files_whole_and_no_drafts(
+    make_grid: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_grid(seeds=2)
+    stem = next(iter(figures.FIGURES))
+    for name in (f"{stem}.png", f"{stem}.pdf", "table.md"):
+        (folder / name).write_bytes(b"old")
+    before = {path.name for path in folder.iterdir()}
+
+    def save_half(_figure: object, paths: list[Path]) -> None:
+        assert [path.suffix for path in paths] == [".png", ".pdf"]
+        paths[0].write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(report, "save", save_half)
+    with pytest.raises(OSError, match="disk full"):
+        report.write(folder)
+    assert {path.name for path in folder.iterdir()} == before | {*TEXTS}
+    assert (folder / f"{stem}.png").read_bytes() == b"old"
+    assert (folder / f"{stem}.pdf").read_bytes() == b"old"
+    assert (folder / "table.md").read_bytes() != b"old"
+
+
 def test_a_grids_folder_with_one_preset_stands_for_it(make_grid: Any) -> None:
     folder = make_grid(seeds=1)
     assert report.found(folder) == folder
@@ -101,11 +125,42 @@ def test_the_command_line_prints_arms_contrasts_conclusion_and_files(
 
 
 def test_what_is_essential_of_a_table_are_arms_and_contrasts(make_grid: Any) -> None:
-    text = tables.markdown(summarise(load(make_grid(images=8))))
-    short = report.essential(text)
-    titles = re.findall(r"^## (\w+)", short, flags=re.MULTILINE)
-    assert titles == ["Contrasts"]
-    assert len(short) < len(text) / 2
+    for images, guards in ((8, ["MAE"]), (2, [])):
+        text = tables.markdown(summarise(load(make_grid(images=images, guards=guards))))
+        short = report.essential(text)
+        titles = re.findall(r"^## (\w+)", short, flags=re.MULTILINE)
+        assert titles == ["Contrasts"]
+        assert short.endswith("|\n")
+        assert len(short) < len(text) / 2
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_grid_that_runs_or_was_killed_is_reported_with_what_is_missing(
+    make_grid: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_grid(absent={("mae", 1): "running"})
+    content = json.loads((folder / "grid.json").read_text())
+    for cell in content["cells"]:  # as it was written before the runs
+        cell["state"] = "missing"
+    content |= {"commit": "", "versions": {}}
+    (folder / "grid.json").write_text(json.dumps(content))
+    assert report.main([str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "Unfinished: 1 of 32 runs are not in this table (missing: mae seed 1)" in printed
+    assert "Provisional, with 1 of 32 runs missing" in printed
+
+
+def test_a_reader_that_has_enough_ends_the_command_quietly(make_grid: Any) -> None:
+    command = [sys.executable, "-m", "analysis.report", str(make_grid(arms=("bce",), seeds=1))]
+    with subprocess.Popen(
+        [*command, "--trace", "bce", "IoU"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
 
 
 @pytest.mark.usefixtures("bare")

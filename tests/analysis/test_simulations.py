@@ -7,7 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.stats import Interval, crossed_interval, joint_sign_flip, t_interval
+from analysis.stats import (
+    Interval,
+    crossed_interval,
+    joint_sign_flip,
+    t_interval,
+    verdict,
+)
 from analysis.summary import best_separated
 from tests.analysis.simulate import null_grid, three_errors, within_error
 
@@ -117,6 +123,29 @@ def test_true_nulls_beside_a_large_effect_are_still_protected() -> None:
         for _ in range(trials)
     ]
     assert np.mean(wrong) <= 0.05 + three_errors(0.05, trials)
+
+
+def test_verdicts_on_arms_that_differ_by_the_margin_err_one_by_one_and_how_often_together_is_told(
+    record_property: Callable[[str, object], None],
+) -> None:
+    rng, trials, margin = np.random.default_rng(13), 2000, 6.0
+    named = np.array(
+        [
+            [verdict(t_interval(d), margin=margin, sign=1) for d in null_grid(rng, [margin] * 6).T]
+            for _ in range(trials)
+        ]
+    )
+    told = []
+    for word in ("better", "equivalent"):  # neither is true of a difference of just the margin
+        wrong = named == word
+        assert wrong.mean() <= 0.025 + three_errors(0.025, trials)
+        assert wrong.any(axis=1).mean() > wrong.mean()
+        told.append(f"{word} {wrong.mean():.3f} of contrasts, {wrong.any(axis=1).mean():.3f} of "
+                    "grids in one or more")  # fmt: skip
+    record_property(
+        "counted",
+        f"6 contrasts that differ by just the margin, 8 seeds: called {'; '.join(told)}",
+    )
 
 
 def test_the_best_of_equal_arms_is_seldom_called_separated() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.load import load, part_means
+from analysis.load import load, part_means, seed_means
 from analysis.power import smallest_detectable
 from analysis.stats import crossed_interval
-from analysis.summary import ContrastRow, Summary, summarise
+from analysis.summary import ContrastRow, Summary, best_separated, summarise
 
 
 def summary_of(make_grid: Any, **settings: Any) -> Summary:
@@ -106,6 +106,29 @@ def test_the_runner_up_is_named_only_beside_a_best(make_grid: Any) -> None:
     }  # fmt: skip
     tied = summary_of(make_grid, effects={"mae": 0.05, "bce": 0.05})
     assert not any(row.second for (_, m), row in tied.arms.items() if m == "F_weighted")
+
+
+def test_no_runner_up_is_named_where_arms_have_different_seeds(make_grid: Any) -> None:
+    effects = {"mae": 0.05, "bce": 0.02}
+    summary = summary_of(make_grid, effects=effects, absent={("none", 7): "missing"})
+    assert summary.arms["mae", "F_weighted"].best
+    assert not any(row.second for row in summary.arms.values())
+
+
+def test_best_and_second_are_named_by_the_shown_metrics_alone(make_grid: Any) -> None:
+    summary = summary_of(make_grid, gradient=("none", "released", "bce", "mae"),
+                         effects={"mae": 0.05, "bce": 0.02})  # fmt: skip
+    assert best_separated(seed_means(summary.results, "G_corr"), 1) == "mae"
+    assert best_separated(seed_means(summary.results, "steps_90"), -1) == "none"
+    named = {metric for (_, metric), row in summary.arms.items() if row.best or row.second}
+    assert named == {*summary.shown}
+
+
+def test_arms_are_identical_where_no_seed_tells_them_apart(make_grid: Any) -> None:
+    summary = summary_of(make_grid, noise=0.0, object_noise=0.0, effects={"mae": 1e-9})
+    assert [row.identical for row in summary.primary] == [True, True, False]
+    none = {("mae", seed): "missing" for seed in range(8)}
+    assert not row_of(summary_of(make_grid, absent=none), "IoU", "mae").identical
 
 
 def test_identical_arms_and_constant_metrics_are_equivalent_and_even(make_grid: Any) -> None:

@@ -65,8 +65,8 @@ def simulate(make_grid: Any) -> Simulate:
 def test_a_planted_winner_is_called_better_with_its_interval_and_p(conclude: Any) -> None:
     text = conclude(effects={"bce": 0.03, "mae": 0.03})
     assert said(text)["bce", "released"] == "better than"
-    assert re.search(r"“bce” is better than “released” \(\+0\.0\d+ \[\+0\.0\d+, \+0\.0\d+\], "
-                     r"adjusted p 0\.0078\)", text)  # fmt: skip
+    assert re.search(r"“bce” is better than “released” \(\+0\.0\d+, 95 % \[\+0\.0\d+, "
+                     r"\+0\.0\d+\], adjusted p 0\.0078\)", text)  # fmt: skip
     assert "In this data, at this scale (preset laptop, 8 seeds)" in text
     assert "margin of 0.005" in text
 
@@ -80,7 +80,7 @@ def test_a_planted_loser_is_called_worse(conclude: Any) -> None:
 def test_where_less_is_better_the_lower_arm_is_the_better_one(conclude: Any) -> None:
     text = conclude(effects={"mae": 0.03}, primary="MAE", guards=["IoU"])
     assert said(text)["mae", "bce"] == "better than"
-    assert re.search(r"“mae” is better than “bce” \(−0\.0\d+ \[−", text)
+    assert re.search(r"“mae” is better than “bce” \(−0\.0\d+, 95 % \[−", text)
 
 
 def test_equal_arms_with_little_noise_are_called_equivalent(conclude: Any) -> None:
@@ -89,8 +89,17 @@ def test_equal_arms_with_little_noise_are_called_equivalent(conclude: Any) -> No
     assert len(said(text)) == 3
 
 
-def test_identical_arms_are_equivalent(conclude: Any) -> None:
-    assert set(said(conclude(noise=0, object_noise=0)).values()) == {"equivalent to"}
+@pytest.mark.parametrize("settings", [{}, {"seeds": 2}, {"test": False}], ids=str)
+def test_of_identical_arms_nothing_is_said_but_that_they_are_identical(
+    conclude: Any, settings: dict[str, Any]
+) -> None:
+    text = conclude(noise=0, object_noise=0, effects={"bce": 0.03, "mae": 0.03}, **settings)
+    assert text.endswith(
+        "The arms of “released” − “none” and “mae” − “bce” are identical in every seed: does the "
+        "setting that tells them apart reach the run?"
+    )
+    assert set(said(text)) <= {("bce", "released")}
+    assert "identical" not in conclude(**settings)
 
 
 def test_equal_arms_with_much_noise_are_left_undecided_with_what_remains_possible(
@@ -104,7 +113,9 @@ def test_equal_arms_with_much_noise_are_left_undecided_with_what_remains_possibl
     assert float(found[1]) == pytest.approx(most, abs=0.001)
     assert "none of the 3 contrasts is settled" in text
     low, high = (f([r.detectable for r in summary.primary]) for f in (min, max))
-    named = re.search(r"8 seeds find with power \.8 is ([\d.]+\d) to ([\d.]+\d)", text)
+    named = re.search(
+        r"a t test of one contrast alone finds with power \.8 is ([\d.]+\d) to ([\d.]+\d)", text
+    )
     assert named
     assert [float(x) for x in named.groups()] == pytest.approx([low, high], abs=0.001)
     assert not said(text)
@@ -161,6 +172,23 @@ def test_a_preset_without_evidence_concludes_nothing(conclude: Any) -> None:
     assert not said(text)
 
 
+def test_what_verdicts_and_p_are_about_is_told_beside_a_claim(conclude: Any) -> None:
+    each = "Each verdict is by its own 95 % interval, not adjusted for the other contrasts"
+    assert f"{each}; p is against no difference." in conclude(effects={"bce": 0.03, "mae": 0.03})
+    assert f"{each}." in conclude(noise=0.0005)  # equivalent, all of them: no p is shown
+    one = conclude(effects={"bce": 0.03}, contrasts=(("bce", "released"),))
+    assert "The verdict is by the 95 % interval; p is against no difference." in one
+    assert "erdict is by" not in conclude(noise=0.02)
+
+
+@pytest.mark.parametrize("settings", [{"test": False}, {"contrasts": ()}, {"seeds": 2}], ids=str)
+def test_without_a_test_it_still_says_how_many_runs_are_missing(
+    conclude: Any, settings: dict[str, Any]
+) -> None:
+    assert conclude(absent={("mae", 1): "failed"}, **settings).endswith("runs missing.")
+    assert "missing" not in conclude(**settings)
+
+
 def test_without_contrasts_nothing_is_concluded(conclude: Any) -> None:
     assert "names no contrasts" in conclude(contrasts=())
     assert "names no contrasts" in conclude(arms=("bce",))
@@ -179,8 +207,13 @@ def test_seeds_added_after_a_look_are_told(conclude: Any) -> None:
     assert "8 seeds, 2 of them added after a look" in conclude(seeds_added=[6, 7])
 
 
-def test_a_guard_that_got_worse_speaks_against_a_gain(make_grid: Any) -> None:
-    summary = summarise(load(make_grid(effects={"bce": 0.03}, contrasts=(("bce", "released"),))))
+@pytest.mark.parametrize(("gain", "noise"), [(0.03, 0.002), (0.006, 0.001), (0, 0.0005)])
+def test_a_guard_that_got_worse_speaks_against_a_gain_or_a_tie(
+    make_grid: Any, gain: float, noise: float
+) -> None:
+    settings = {"effects": {"bce": gain}, "noise": noise, "contrasts": (("bce", "released"),)}
+    summary = summarise(load(make_grid(**settings)))
+    assert said(conclusion(summary))
     assert "but" not in conclusion(summary)
     guard = summary.contrasts["BIoU"][0]
     worse = replace(guard, difference=Interval(8, -0.02, -0.03, -0.01, 0.01))
@@ -217,30 +250,32 @@ def test_an_interval_beyond_the_margin_is_no_claim_where_the_adjusted_p_is_above
 
 
 @pytest.mark.parametrize("kind", get_args(Claim))
-def test_one_to_twenty_contrasts_give_two_whole_sentences(make_grid: Any, kind: Claim) -> None:
+def test_one_to_twenty_contrasts_give_whole_sentences(make_grid: Any, kind: Claim) -> None:
     base = summarise(load(make_grid(images=2)))
     for count in range(1, 21):
         summary = of_one_kind(base, kind, count)
         assert {claim(row, sign=1) for row in summary.primary} == {kind}
         text = conclusion(summary)
-        assert len(re.findall(r"\.(?= [A-Z“]|$)", text)) == 2
-        assert text.endswith(".")
+        sentences = 2 if kind in ("open", "identical") else 3
+        assert len(re.findall(r"[.?](?= [A-Z“]|$)", text)) == sentences
+        assert text[-1] == ("?" if kind == "identical" else ".")
         for flaw in ("  ", " ,", "nan", " 1 more pairs", "the 1 ", "and and", ", and 8 more"):
             assert flaw not in text
-        assert len(text) < 600
+        assert len(text) < 700
         rows = tuple(replace(row, new_images=None) for row in summary.primary[1:])
         mixed = {**summary.contrasts, summary.grid.primary: (summary.primary[0], *rows)}
-        assert len(conclusion(replace(summary, contrasts=mixed))) < 800
+        assert len(conclusion(replace(summary, contrasts=mixed))) < 900
 
 
 def of_one_kind(base: Summary, kind: Claim, count: int) -> Summary:
     """A summary of `count` contrasts about all of which the same may be said."""
     means = {"better": 0.02, "worse": -0.02, "ahead": 0.006, "behind": -0.006}
-    mean, half = means.get(kind, 0.0), 0.02 if kind == "open" else 0.003
+    mean, half = means.get(kind, 0.0), {"open": 0.02, "identical": 0.0}.get(kind, 0.003)
     difference = Interval(8, mean, mean - half, mean + half, half)
     verdicts = get_args(Verdict)
     row = replace(
         base.primary[0],
+        values=(0.0,) * 8 if kind == "identical" else base.primary[0].values,
         difference=difference,
         new_images=difference,
         detectable=half,
