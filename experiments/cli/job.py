@@ -111,13 +111,20 @@ def check_folder(folder: Path, grid: str, preset: str) -> None:
     """Refuse a folder whose results this job would mix with its own.
 
     Raises:
-        UserError: it holds committed results, or those of another grid or preset.
+        UserError: it holds committed results, those of another grid or preset, or a grid.json
+            that is none.
     """
     reference = PROJECT / "results" / "reference"
     if folder.resolve().is_relative_to(reference):
         raise UserError(f"{reference} holds committed results; choose another --out")
-    if (folder / "grid.json").is_file():
-        there = json.loads((folder / "grid.json").read_text(encoding="utf-8"))
+    file = folder / "grid.json"
+    if file.is_file():
+        try:
+            there = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(
+                f"{file} is no JSON ({error}); delete it, and it is written anew"
+            ) from error
         theirs = there.get("grid"), there.get("preset")
         if theirs != (grid, preset):
             raise UserError(

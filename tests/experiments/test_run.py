@@ -215,10 +215,15 @@ def test_a_full_disk_is_told_before_anything_runs(tmp_path, monkeypatch, capsys)
     assert told.count("\n") == 1
 
 
-def test_a_folder_s_grid_file_of_something_else_is_refused(tmp_path, capsys) -> None:
-    (tmp_path / "grid.json").write_text("{}", encoding="utf-8")
+@pytest.mark.parametrize(
+    ("content", "told"), [("{}", "holds results of None/None"), ("{", "is no JSON")]
+)
+def test_a_folder_s_grid_file_of_something_else_is_refused(
+    content: str, told: str, tmp_path, capsys
+) -> None:
+    (tmp_path / "grid.json").write_text(content, encoding="utf-8")
     assert cli.main([*SMOKE, "--out", str(tmp_path), "--list"]) == 2
-    assert "holds results of None/None" in capsys.readouterr().err
+    assert told in capsys.readouterr().err
 
 
 def test_jobs_of_a_cluster_are_not_counted_by_this_machine_s_cores(tmp_path) -> None:
