@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from analysis.metrics import METRICS, direction
@@ -9,47 +11,102 @@ from analysis.notes import section_notes
 from analysis.sections import Cell, Section, Table, sections
 from analysis.summary import Summary
 
+MOST_ROWS = 25  # of a float: with its notes it must fit a page
+
 
 def latex(summary: Summary) -> str:
-    r"""One `table*` float for each section of `analysis.sections`, for \input.
+    r"""`table*` floats for each section of `analysis.sections`, for \input, of at most 25 rows.
 
-    The preamble needs only \usepackage{booktabs}; every engine compiles it. What the arms and
-    contrasts are about stands below their tables, with the footnotes.
+    The preamble needs \usepackage{booktabs} and \usepackage{graphicx}; every engine compiles it,
+    and tables too wide for the text are shrunk to it. Each float says where it comes from and
+    what its intervals are; what arms and contrasts are about and the footnotes stand below the
+    section's last one.
     """
     grid = summary.grid
-    label = "".join(c if c.isascii() and c.isalnum() else "-" for c in grid.name)
-    parts = [r"% needs \usepackage{booktabs}"]
+    parts = [r"% needs \usepackage{booktabs,graphicx}"]
     notes = section_notes(summary)
     for section in sections(summary):
-        caption = f"{tex(grid.question)} {_title(section)}."
-        parts += _float(section, caption, f"tab:{label}-{section.slug}", notes[section.slug])
+        caption = f"{tex(grid.question)} {_title(section)}"
+        label = f"tab:{_label(grid.name)}-{_label(grid.preset)}-{section.slug}"
+        pages = _pages(section.tables)
+        for index, page in enumerate(pages):
+            words = f"{caption} (continued)." if index else f"{caption}."
+            key = f"{label}-{index + 1}" if index else label
+            last = index == len(pages) - 1
+            parts += _float(page, words, key, _said(summary, section.slug, notes if last else {}))
     return "\n".join(parts) + "\n"
 
 
+def _said(summary: Summary, slug: str, notes: dict[str, list[str]]) -> list[str]:
+    """The section's notes, if any, after where the float is from and what its intervals are,
+    unless a note says it already."""
+    said = notes.get(slug, [])
+    grid = summary.grid
+    digest = f"digest {grid.data_digest[:12]}"
+    origin = (
+        f"Grid {grid.name}, preset {grid.preset}; data {grid.data_name} ({digest}); commit "
+        f"{grid.commit or 'unknown'}."
+    )
+    head = [] if any(digest in note for note in said) else [origin]
+    head += [] if any("95 %" in note for note in said) else [_INTERVALS[slug]]
+    return [*head, *said]
+
+
+_INTERVALS = {
+    "arms": "Mean ± half the 95 % Student t interval over seeds, for this test set.",
+    "contrasts": "Intervals: 95 %, of differences paired by seed.",
+    "guards": "Differences paired by seed with 95 % Student t intervals, for this test set.",
+    "outcomes": "Means ± half the interval and differences with it: 95 % Student t over seeds.",
+    "sizes": "Differences paired by seed with 95 % Student t intervals, for this test set.",
+}
+
+
+def _label(name: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)
+
+
+def _pages(tables: Sequence[Table]) -> list[list[Table]]:
+    """The tables in groups of at most MOST_ROWS rows, longer ones cut."""
+    pages: list[list[Table]] = [[]]
+    for table in tables:
+        for start in range(0, len(table.rows), MOST_ROWS):
+            part = slice(start, start + MOST_ROWS)
+            rows = table.rows[part]
+            cut = replace(table, rows=rows, about=table.about[part])
+            if sum(len(there.rows) for there in pages[-1]) + len(rows) > MOST_ROWS:
+                pages.append([])
+            pages[-1].append(cut)
+    return pages
+
+
 def _title(section: Section) -> str:
-    title = tex(section.title)
-    return f"{title} {_metric(section.metric)}" if section.metric else title
+    metric = _metric(section.metric) if section.metric else ""
+    return " ".join(part for part in (tex(section.title), metric, tex(section.tail)) if part)
 
 
-def _float(section: Section, caption: str, label: str, notes: list[str]) -> list[str]:
+def _float(tables: list[Table], caption: str, label: str, notes: list[str]) -> list[str]:
     lines = [
         r"\begin{table*}",
         r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{caption}}}\label{{{label}}}\par\smallskip",
     ]
-    for table in section.tables:
-        lines += [*_tabular(table), r"\par\smallskip"]
-    about = [_about(table) for table in section.tables if table.about]
-    if text := " ".join([*about, *map(_prose, notes)]):
-        lines.append(rf"\begin{{minipage}}{{\linewidth}}\sloppy\scriptsize {text}\end{{minipage}}")
+    for table in tables:
+        lines += [_SHRUNK, *_tabular(table), r"}\par\smallskip"]
+    about = [_about(table) for table in tables if table.about]
+    text = " ".join(part for part in [*about, *map(_prose, notes)] if part)
+    lines.append(rf"\begin{{minipage}}{{\linewidth}}\sloppy\scriptsize {text}\end{{minipage}}")
     return [*lines, r"\end{table*}"]
+
+
+# To the width of the text, where it is wider.
+_SHRUNK = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 
 
 def _tabular(table: Table) -> list[str]:
     """The first column wraps where a name is longer than the other columns leave room for."""
     numbers = len(table.header) - 1
     share = 0.2 if numbers > 4 and not _pairs(table) else 0.27
-    longest = max(len(_plain_name(row[0])) for row in table.rows)
+    longest = max(_printed(_plain_name(row[0])) for row in table.rows)
     wraps = longest > 90 * share  # characters of 8 pt that surely fit
     spec = (rf"p{{{share}\linewidth}}" if wraps else "l") + "r" * numbers
     rows = [[_cell(cell) for cell in row] for row in (table.header, *table.rows)]
@@ -67,6 +124,12 @@ def _tabular(table: Table) -> list[str]:
     ]
 
 
+def _printed(text: str) -> int:
+    """How many characters `text` is on paper: one of an unknown script is its code point."""
+    parts = map(_character, " ".join(unicodedata.normalize("NFC", text).split()))
+    return sum(len(part) if part.startswith("[U+") else 1 for part in parts)
+
+
 def _pairs(table: Table) -> bool:
     return len(table.rows[0][0].names) > 1
 
@@ -76,8 +139,8 @@ def _plain_name(cell: Cell) -> str:
 
 
 def _guard(cells: list[str]) -> list[str]:
-    """A first cell that starts with [ would be read as the argument of the `\\` before it."""
-    return ["{}" + cells[0], *cells[1:]] if cells[0].startswith("[") else cells
+    """A first cell that starts with [ or * would be read as an argument of the `\\` before it."""
+    return ["{}" + cells[0], *cells[1:]] if cells[0].startswith(("[", "*")) else cells
 
 
 def _cell(cell: Cell) -> str:
@@ -107,11 +170,13 @@ def _about(table: Table) -> str:
 
 
 def _breakable(name: str) -> str:
-    """A name that may break after any character that is no letter or digit, and in long words."""
+    """A name that may break after any character that is no letter or digit, in long words, and
+    between code points."""
     parts = []
     for word, run in groupby(name, lambda c: None if c.isspace() else c.isalnum()):
         text = "".join(run)
         step = 8 if word and len(text) > 12 else len(text)
+        step = 1 if "[U+" in tex(text) else step
         parts += [tex(text[i : i + step]) or " " for i in range(0, len(text), step)]
     return r"\allowbreak{}".join(parts)
 

@@ -1,7 +1,8 @@
 r"""A grid's numbers as LaTeX macros, so that prose cites what the table says.
 
-Names are \<Grid><Arm><Metric><What> and \<Grid><Arm>Vs<Minus><Metric><What>, in letters only,
-without the metric where it is the primary one: \GradLossMaeVsBceDiff, \GradLossBceMAEMean.
+Names are \<Grid><Preset><Arm><Metric><What> and \<Grid><Preset><Arm>Vs<Minus><Metric><What>, in
+letters only, without the metric where it is the primary one: \GradLossLaptopMaeVsBceDiff,
+\GradLossLaptopBceMAEMean. So a paper may cite several grids and presets.
 """
 
 import re
@@ -9,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from analysis.latex import tex
-from analysis.notes import finer, judgement, number, p_value, places
+from analysis.spelling import finer, judgement, number, p_value, places
 from analysis.stats import Interval, effect_size
 from analysis.strata import strata
 from analysis.summary import ContrastRow, Summary
@@ -27,9 +28,13 @@ def numbers_tex(summary: Summary) -> str:
     names = _Names()
     arms = {arm: names.free(_letters(arm)) for arm in summary.grid.arms}
     macros = _Names()
-    prefix = _letters(summary.grid.name)
-    lines = [f"% Numbers of the grid {_ascii(summary.grid.name)}, preset "
-             f"{_ascii(summary.grid.preset)}; written by analysis.report"]  # fmt: skip
+    grid = summary.grid
+    prefix = _letters(grid.name) + _letters(grid.preset)
+    variant = "as published" if summary.results.variant == "published" else "plain"
+    lines = [
+        f"% Numbers of the grid {_ascii(grid.name)}, preset {_ascii(grid.preset)}, metrics "
+        f"{variant}; written by analysis.report"
+    ]
     for name, text, about in (*_grid(summary), *_arms(summary, arms), *_pairs(summary, arms)):
         macro = macros.free(prefix + name)
         lines.append(rf"\newcommand{{\{macro}}}{{{_math(text)}}}% {_ascii(about)}")

@@ -12,8 +12,9 @@ from PIL import Image
 
 from analysis.figures import CAPTIONS
 from analysis.metrics import METRICS, arrow
-from analysis.notes import count, footnotes, p_value, ranges
-from analysis.sections import Cell, Section, Table, sections
+from analysis.notes import footnotes
+from analysis.sections import Cell, Section, Table, definitions, sections
+from analysis.spelling import count, p_value, ranges
 from analysis.summary import Summary
 from analysis.verdict import conclusion
 
@@ -29,7 +30,7 @@ _FIGURES = {
 _MARKS = {"better": "▲", "worse": "▼", "equivalent": "■", "undecided": "●"}
 _BARE = {
     "images": ("Images", ("strip", "scatter")),
-    "gradients": ("Gradient maps", ("histograms",)),
+    "gradients": ("Maps", ("maps", "histograms")),
     "more": ("More figures", ()),
 }
 
@@ -90,6 +91,7 @@ def render(summary: Summary, pictures: Mapping[str, Path], files: Sequence[str])
         facts=_facts(summary),
         parts=_parts(summary, pictures),
         notes=footnotes(summary),
+        definitions=definitions(summary),
         metrics={m: METRICS[m].about for m in summary.metrics},
         arrow=arrow,
         marks=_MARKS,
@@ -118,7 +120,7 @@ def _parts(summary: Summary, pictures: Mapping[str, Path]) -> list[Part]:
 
 
 def _title(section: Section) -> str:
-    return f"{section.title} {section.metric}" if section.metric else section.title
+    return " ".join(part for part in (section.title, section.metric, section.tail) if part)
 
 
 def _picture(stem: str, path: Path) -> Picture:
@@ -197,8 +199,12 @@ def _runs(summary: Summary) -> Table:
 
 
 def _commands(summary: Summary) -> str:
+    """What trains the grid, and what reports it from the folder that the first writes into."""
     grid = summary.grid
     train = f"python experiments/run.py --grid {shlex.quote(grid.name)}"
     train = grid.command or f"{train} --preset {shlex.quote(grid.preset)}"
-    folder = shlex.quote(f"results/{grid.name}/{grid.preset}")
-    return f"{train}\npython -m analysis.report {folder}"
+    words = shlex.split(train)
+    folder = f"results/{grid.name}/{grid.preset}"
+    if "--out" in words[:-1]:
+        folder = words[words.index("--out") + 1]
+    return f"{train}\npython -m analysis.report {shlex.quote(folder)}"

@@ -101,7 +101,7 @@ def essential(markdown: str) -> str:
     contrasts = [part.rstrip() + "\n" for part in sections if part.startswith("Contrasts")]
     unfinished = [f"\n{note}" for note in notes.split("\n- ") if note.startswith("Unfinished")]
     text = "\n## ".join([top.rstrip() + "\n", *contrasts]) + "".join(unfinished)
-    return re.sub(r"\\([^\w\s|])", r"\1", text).rstrip() + "\n"
+    return re.sub(r"\\([^\w\s|]|_)", r"\1", text).rstrip() + "\n"
 
 
 def report(folder: Path | str) -> str:
@@ -117,14 +117,17 @@ def report(folder: Path | str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 for results that cannot be read."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.stratum and options.trace is None:
+        parser.error("--stratum is of --trace: give it a contrast and a metric")
     try:
         if options.trace is None and options.plan is None:
             print(report(options.folder), flush=True)
             return 0
         summary = summarise(load(found(options.folder)))
         if options.trace is not None:
-            print(trace(summary, *options.trace), flush=True)
+            print(trace(summary, *options.trace, stratum=options.stratum), flush=True)
         if options.plan is not None:
             print(plan_text(summary, options.plan), flush=True)
     except BrokenPipeError:  # `| head` has read what it wanted
@@ -158,6 +161,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("ARM", "METRIC"),
         help="tell the runs (seed, value, hash) that a number of the table comes from; ARM may be "
         "a contrast, such as 'mae - bce'; writes nothing",
+    )
+    parser.add_argument(
+        "--stratum",
+        default="",
+        metavar="BY:NAME",
+        help="with --trace of a contrast: on the images of one kind, such as area:small",
     )
     parser.add_argument(
         "--plan",

@@ -3,15 +3,18 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
+from analysis.figures import save
 from experiments.data import SHIPPED, load, normalise, to_tensors
 from experiments.data.decode import read_pair
 from experiments.data.folders import match
@@ -145,6 +148,24 @@ def add_options(parser: argparse.ArgumentParser, *, images: int, data: str | Non
     parser.add_argument(
         "--images", type=int, default=images, metavar="N", help=f"how many (default: {images})"
     )
+
+
+def write(
+    folder: Path, stem: str, rows: pd.DataFrame, text: str, figures: Mapping[str, Figure]
+) -> list[Path]:
+    """Write a table as <stem>.md, which is `text`, and <stem>.csv, unless it has no rows, and
+    every figure by its name as .png and .pdf; returns the files written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    if len(rows):
+        paths = [folder / f"{stem}.md", folder / f"{stem}.csv"]
+        paths[0].write_text(text, encoding="utf-8", newline="\n")
+        rows.to_csv(paths[1], index=False, lineterminator="\n", float_format="%.6g")
+    for name, figure in figures.items():
+        files = [folder / f"{name}.png", folder / f"{name}.pdf"]
+        save(figure, files)
+        paths += files
+    return paths
 
 
 def status(command: Callable[[], list[Path]]) -> int:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from analysis.metrics import OUTCOMES
-from analysis.notes import DASH, finer, judgement, number, p_value, places, span
+from analysis.metrics import OUTCOMES, VARIANTS
+from analysis.spelling import DASH, count, finer, judgement, number, p_value, places, span
 from analysis.stats import Interval, effect_size
 from analysis.strata import StratumRow, strata
 from analysis.summary import ContrastRow, Summary
 
 Look = Literal["plain", "bold", "underlined"]
+PUBLISHED = "(metrics as published)"
 MOST_MEANS, MOST_INTERVALS = 6, 3  # columns of a table that still fit a page
 
 
@@ -40,38 +41,47 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """Tables under one title, which ends in the name of `metric` unless that is empty."""
+    """Tables under one title, then the name of `metric` unless that is empty, then `tail`."""
 
     slug: str
     title: str
     metric: str
     tables: tuple[Table, ...]
+    tail: str = ""
 
 
 def sections(summary: Summary) -> tuple[Section, ...]:
     """Arms, contrasts, guards, outcomes and sizes of object, as far as there are any."""
     grid = summary.grid
-    found = [Section("arms", "Means by arm", "", _arms(summary, summary.shown))]
+    tail = PUBLISHED if summary.results.variant == "published" else ""
+    found = [Section("arms", "Means by arm", "", _arms(summary, summary.shown), tail)]
     if grid.contrasts:
         tables = (_differences(summary), *([_effects(summary)] if grid.test else ()))
-        found.append(Section("contrasts", "Contrasts by", grid.primary, tables))
+        found.append(Section("contrasts", "Contrasts by", grid.primary, tables, tail))
     if grid.contrasts and grid.guards:
         tables = _by_metric(summary, grid.guards)
-        found.append(Section("guards", "Guards: 95 % intervals, no test", "", tables))
+        found.append(Section("guards", "Guards: 95 % intervals, no test", "", tables, tail))
     outcomes = tuple(m for m in OUTCOMES if m in summary.metrics and m not in summary.shown)
     if outcomes:
         tables = _arms(summary, outcomes, about=False)
         tables += _by_metric(summary, outcomes) if grid.contrasts else ()
-        found.append(Section("outcomes", "How the arms learned", "", tables))
+        found.append(Section("outcomes", "How the arms learned", "", tables, tail))
     if sizes := _sizes(summary):
-        found.append(Section("sizes", "By size of object:", grid.primary, sizes))
+        found.append(Section("sizes", "By size of object:", grid.primary, sizes, tail))
     return tuple(found)
+
+
+def definitions(summary: Summary) -> str:
+    """Under which variant the definitions of `analysis.metrics` are to be read, in one line."""
+    variant = summary.results.variant
+    words = f"Metrics, {variant} variant: {VARIANTS[variant]}."
+    return words + (" Definitions are otherwise as in the plain variant." * (variant != "plain"))
 
 
 def _arms(summary: Summary, metrics: Sequence[str], *, about: bool = True) -> tuple[Table, ...]:
     grid = summary.grid
     published = summary.results.variant == "published"
-    first = Cell("arm (metrics as published)" if published else "arm")
+    first = Cell(f"arm {PUBLISHED}" if published else "arm")
     words = tuple(grid.descriptions.get(arm, "") for arm in grid.arms) if about else ()
     tables = []
     for chunk in _chunks(metrics, MOST_MEANS):
@@ -158,7 +168,7 @@ def _sizes(summary: Summary) -> tuple[Table, ...]:
 def _stratum(rows: list[StratumRow], names: Sequence[str], summary: Summary) -> Table:
     digits = places(summary)[summary.grid.primary]
     first = {name: next(row for row in rows if row.name == name) for name in names}
-    header = (Cell(f"contrast, by {rows[0].by}"), *(Cell(_bounds(first[n])) for n in names))
+    header = (Cell(f"contrast, by {rows[0].by}"), *(Cell(stratum_label(first[n])) for n in names))
     lines = []
     for row in summary.primary:
         mine = {r.name: r.difference for r in rows if r.contrast == row.contrast}
@@ -166,9 +176,9 @@ def _stratum(rows: list[StratumRow], names: Sequence[str], summary: Summary) -> 
     return Table(header, tuple(lines))
 
 
-def _bounds(row: StratumRow) -> str:
+def stratum_label(row: StratumRow) -> str:
     """`small, 0.4–6 % (31 images)`."""
-    images = f"{row.images} image{'s' * (row.images != 1)}"
+    images = count(row.images, "image")
     if row.by == "components":
         return f"{row.name.replace('-', '–')} ({images})"
     factor, unit = (100, " %") if row.by == "area" else (1, "")
@@ -185,14 +195,18 @@ def _contrast(row: ContrastRow) -> Cell:
 
 
 def _change(difference: Interval, digits: int) -> Cell:
-    """A difference with its interval; one em dash where either is unknown and both would be."""
+    return Cell(change(difference, digits))
+
+
+def change(difference: Interval, digits: int) -> str:
+    """A difference with its interval, alone where it has none; an em dash where it is unknown."""
     digits = finer(difference, digits)
     mean, interval = number(difference.mean, digits, signed=True), span(difference, digits)
-    return Cell(mean if mean == interval else f"{mean} {interval}")
+    return mean if interval == DASH else f"{mean} {interval}"
 
 
 def _chunks(items: Sequence[str], most: int) -> list[Sequence[str]]:
     """Parts of nearly the same length, none above `most`."""
-    count = max(1, math.ceil(len(items) / most))
-    cuts = [round(i * len(items) / count) for i in range(count + 1)]
+    parts = max(1, math.ceil(len(items) / most))
+    cuts = [round(i * len(items) / parts) for i in range(parts + 1)]
     return [items[a:b] for a, b in pairwise(cuts)]

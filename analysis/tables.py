@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 
 from analysis.metrics import arrow, direction
 from analysis.notes import footnotes
@@ -25,7 +26,8 @@ def markdown(summary: Summary) -> str:
 
 def _md_section(section: Section) -> list[str]:
     metric = section.metric
-    title = f"## {section.title}{f' {metric} {arrow(metric)}' if metric else ''}"
+    parts = ["##", section.title, f"{metric} {arrow(metric)}" if metric else "", section.tail]
+    title = " ".join(part for part in parts if part)
     lines = [] if section.slug == "arms" else [title, ""]
     for table in section.tables:
         lines += [*_md_table(table), ""]
@@ -53,14 +55,18 @@ def _md_cell(cell: Cell) -> str:
 
 def _md(text: str) -> str:
     """Plain text inside Markdown: nothing in it may start markup or end a table cell."""
-    for character in "\\|*`<[":
-        text = text.replace(character, "\\" + character)
-    return " ".join(text.split())
+    line = " ".join(text.split())
+    line = re.sub(r"[\\|*`<\[~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
+    line = re.sub(r"^(?=[#>]|[-+][- ])", r"\\", line)
+    return re.sub(r"^(\d+)(?=[.)] )", r"\1\\", line)
 
 
 def _code(name: str) -> str:
-    """A name as code; a bar would end the table cell even there."""
-    return "`" + " ".join(name.replace("`", "'").split()).replace("|", "\\|") + "`"
+    """A name as code, in more backticks than it has; a bar would end the table cell even there."""
+    line = " ".join(name.split()).replace("|", "\\|")
+    ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    space = " " if len(ticks) > 1 else ""
+    return f"{ticks}{space}{line}{space}{ticks}"
 
 
 # kind: arm, contrast or stratum (a contrast on the images of one size). role: primary, guard or

@@ -42,19 +42,19 @@ def claim(row: ContrastRow, *, sign: int) -> Claim:
 
 
 def conclusion(summary: Summary) -> str:
-    """Plain sentences: what is settled and by how much, what stays open, what verdicts rest on.
+    """Two plain sentences: what is settled and by how much, and what stays open.
 
     A difference is claimed only where `claim` allows it, so over all contrasts of a grid whose
     arms do not differ at most one grid in twenty claims one (in either direction). A claim that
-    the interval for new images does not support is limited to the test set. Verdicts
-    are by each contrast's own interval: of many arms that differ by just the margin some are
-    called better, worse or equivalent by chance.
-    Without a test (a preset without evidence, no contrasts, fewer than six seeds) nothing is
-    concluded. Arms identical in every seed are named as such and nothing is made of them.
+    the interval for new images does not support is limited to the test set. Verdicts are by each
+    contrast's own interval: of many arms that differ by just the margin some are called better,
+    worse or equivalent by chance. Without a test (a preset without evidence, no contrasts, fewer
+    than six seeds) nothing is concluded. Arms identical in every seed are named as such and
+    nothing is made of them.
     """
     parts = [_untested(summary)]
     if summary.flip is not None:
-        parts = [_findings(summary), *_limits(summary), *_basis(summary)]
+        parts = [_findings(summary), *_limits(summary)]
     return " ".join([*parts, *_identical(summary)])
 
 
@@ -92,8 +92,11 @@ def _findings(summary: Summary) -> str:
     """The first sentence: every claim that may be made, or that none may."""
     grid, rows = summary.grid, _by_claim(summary)
     clauses = [clause for kind in WORDS for clause in _clauses(summary, kind, rows[kind])]
-    lead = f"n this data, at this scale ({_scale(summary)}) and by {grid.primary} with a margin "
-    lead += f"of {grid.margin:g}, {_join(clauses) or f'{_none_of(summary)} settled'}."
+    lead = f"n this data, at this scale ({_scale(summary)}) and by {grid.primary}, "
+    if len(summary.primary) > 1:
+        lead += "each contrast by its own 95 % interval "
+    lead += f"against a margin of {grid.margin:g}: "
+    lead += f"{_join(clauses) or f'{_none_of(summary)} settled'}."
     missing = _missing(summary.results)
     return f"Provisional, {missing}: i{lead}" if missing else f"I{lead}"
 
@@ -157,17 +160,6 @@ def _limits(summary: Summary) -> list[str]:
         parts.append(_images(summary, made))
     sentence = "; ".join(parts)
     return [f"{sentence[0].upper()}{sentence[1:]}."] if parts else []
-
-
-def _basis(summary: Summary) -> list[str]:
-    """What verdicts and p are about, where a verdict was told."""
-    made = {kind for kind, rows in _by_claim(summary).items() if rows} & {*WORDS}
-    if not made:
-        return []
-    verdicts = "Each verdict is by its own 95 % interval, not adjusted for the other contrasts"
-    if len(summary.primary) == 1:
-        verdicts = "The verdict is by the 95 % interval"
-    return [f"{verdicts}{'; p is against no difference' if made - {'equivalent'} else ''}."]
 
 
 def _identical(summary: Summary) -> list[str]:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import edge_weights as edges
-from analysis.figures import save
-from analysis.notes import number
-from analysis.samples import Images, add_options, read_images, status
+from analysis.samples import Images, add_options, read_images, status, write
+from analysis.spelling import number
 
 OUT = Path("results/edge_weights")
 
@@ -41,10 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"sides of the square images compared (default: {' '.join(map(str, edges.SIZES))})",
     )
     p.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"default: {OUT}")
-    return status(partial(write, p.parse_args(arguments)))
+    return status(partial(draw, p.parse_args(arguments)))
 
 
-def write(options: argparse.Namespace) -> list[Path]:
+def draw(options: argparse.Namespace) -> list[Path]:
     """Write the figures and the table of settings; returns the files written."""
 
     def at(height: int, width: int) -> Images:
@@ -61,16 +60,7 @@ def write(options: argparse.Namespace) -> list[Path]:
         "sizes": edges.sizes(by_size),
         "schedules": edges.schedules(),
     }
-    out: Path = options.out
-    out.mkdir(parents=True, exist_ok=True)
-    paths = [out / "edge_weights.md", out / "edge_weights.csv"]
-    paths[0].write_text(_markdown(images, rows), encoding="utf-8", newline="\n")
-    rows.to_csv(paths[1], index=False, lineterminator="\n", float_format="%.6g")
-    for name, figure in figures.items():
-        files = [out / f"{name}.png", out / f"{name}.pdf"]
-        save(figure, files)
-        paths += files
-    return paths
+    return write(options.out, "edge_weights", rows, _markdown(images, rows), figures)
 
 
 def _markdown(images: Images, rows: pd.DataFrame) -> str:

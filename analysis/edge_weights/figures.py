@@ -13,7 +13,6 @@ from analysis.edge_weights.measure import (
     DEFAULT_GAMMA,
     DEFAULT_WINDOW,
     GAMMAS,
-    REACH,
     WINDOWS,
     edge_share,
     profile,
@@ -21,14 +20,14 @@ from analysis.edge_weights.measure import (
     zoomed,
 )
 from analysis.figures import COLUMN, new_figure, style
-from analysis.figures.style import fit
-from analysis.gradient_maps.figures import Tile, pictures
+from analysis.figures.style import BLUE, GREEN, ORANGE, VERMILION, fit
+from analysis.gradient_maps.figures import given, pictures
 from analysis.samples import Images
 from losses.boundary import Border, Window
 from losses.pixel import Mode, progressive_weights
 from losses.schedules import cosine, exponential, linear, piecewise, steps, warmup
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00")  # Okabe and Ito, colour-blind-safe
+COLOURS = (BLUE, ORANGE, GREEN, VERMILION)
 LINES = ("-", "--", "-.", ":")
 HEAVIEST = 1 + DEFAULT_GAMMA
 
@@ -39,25 +38,23 @@ def weight_maps(images: Images) -> Figure:
     The last column is U-Net's weight, which is high between neighbouring objects, over its
     greatest value in the picture.
     """
-    tiles = _given(images)
+    tiles = given(images)
     tiles += [(_window(k), weights(images, window=k)) for k in WINDOWS]
     unet = losses.unet_weight(images.targets)[:, 0].numpy()
-    tiles.append(("U-Net", unet))
+    tiles.append(("U-Net", unet / unet.max(axis=(1, 2), keepdims=True)))
     limits = {_window(k): (1.0, HEAVIEST, "magma") for k in WINDOWS}
     height, width = images.size
     title = (
-        "Edge weights, gamma 5, by window: black 1, bright 6; U-Net's: bright is the greatest. "
+        "Edge weights, gamma 5, by window: black 1, bright 6; U-Net's: bright is its greatest in "
+        f"the picture.\n{fit(images.data, 3)}, {height} x {width} px"
     )
-    title += f"{fit(images.data, 1.5)}, {height} x {width} px"
-    return pictures(
-        tiles, images.names, title, {**limits, "U-Net": (0, float(unet.max()), "magma")}
-    )
+    return pictures(tiles, images.names, title, {**limits, "U-Net": (0, 1, "magma")})
 
 
 def profiles(images: Images) -> Figure:
     """Weight against the signed distance to the edge: by gamma (window 31), by window (gamma 5).
 
-    Lines: mean over the pixels at that distance; bands: quartiles.
+    Lines: mean over the pixels at that distance, as far as any are; bands: quartiles.
     """
     targets = images.targets[:, 0].numpy()
     with style():
@@ -67,14 +64,16 @@ def profiles(images: Images) -> Figure:
         for i, gamma in enumerate(GAMMAS):
             _line(upper, profile(weights(images, gamma=gamma), targets), f"{gamma:g}", i)
         for i, window in enumerate(_PROFILED):
-            _line(lower, profile(weights(images, window=window), targets), _window(window), i)
-        upper.set_title(f"by gamma, window {DEFAULT_WINDOW}", loc="left", pad=3)
-        lower.set_title(f"by window, gamma {DEFAULT_GAMMA:g}", loc="left", pad=3)
+            _line(lower, profile(weights(images, window=window), targets), f"{window}", i)
+        upper.set_title(f"gamma, window {DEFAULT_WINDOW} px:", loc="left", pad=3)
+        lower.set_title(f"window in px, gamma {DEFAULT_GAMMA:g}:", loc="left", pad=3)
         lower.set_xlabel("distance to the edge, px (outside < 0 < inside)")
         for axes in (upper, lower):
-            axes.set(xlim=(-REACH, REACH), ylabel="weight")
+            axes.set_xmargin(0.01)
+            axes.set(ylabel="weight")
             axes.axvline(0, color="0.6", lw=0.6, zorder=0)
-            axes.legend(loc="upper right")
+            axes.legend(loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=4, handlelength=1.6,
+                        columnspacing=0.9, borderaxespad=0, borderpad=0.2)  # fmt: skip
     return figure
 
 
@@ -95,34 +94,40 @@ def borders(images: Images) -> Figure:
     cut = zoomed(images)
     zero, exclude = (weights(cut, border=b) for b in _BORDERS)
     names = ("padding counts\n(as published)", "padding left out", "difference")
-    tiles = [*_given(cut), *zip(names, (zero, exclude, zero - exclude), strict=True)]
+    tiles = [*given(cut), *zip(names, (zero, exclude, zero - exclude), strict=True)]
     ranges = dict.fromkeys(names[:2], (1.0, HEAVIEST, "magma"))
     limits = {**ranges, names[2]: (0.0, DEFAULT_GAMMA, "magma")}
-    return pictures(tiles, cut.names, "Edge weights where objects leave the picture", limits)
+    title = (
+        f"Edge weights where objects leave the picture: dark 1, bright {HEAVIEST:g}; "
+        f"difference: dark 0, bright {DEFAULT_GAMMA:g}"
+    )
+    return pictures(tiles, cut.names, title, limits)
 
 
 _BORDERS: tuple[Border, ...] = ("zero", "exclude")
 
 
 def sizes(by_size: Sequence[Images]) -> Figure:
-    """Edge weights of one image by its size, with a window of 31 px and a relative one.
+    """Edge weights of one image by its size, with a window of 31 px and a relative one, dark 1
+    and bright 6.
 
     Below: the edge term's share of the total weight, over all images, against their size.
     """
     with style():
-        figure = new_figure(COLUMN, 4.05)
+        figure = new_figure(COLUMN, 4.25)
+        figure.text(0.02, 0.985, f"Edge weight: dark 1, bright {HEAVIEST:g}", va="top")
         shown = [by_size[i] for i in sorted({0, len(by_size) // 2, len(by_size) - 1})]
         for column, one in enumerate(shown):
             for row, window in enumerate(_COMPARED):
                 box = (0.34 + column * 1.01, 2.74 - row * 1.01, 0.95, 0.95)
-                place = [x / (COLUMN, 4.05)[i % 2] for i, x in enumerate(box)]
+                place = [x / (COLUMN, 4.25)[i % 2] for i, x in enumerate(box)]
                 axes = figure.add_axes((place[0], place[1], place[2], place[3]))
                 axes.set(xticks=[], yticks=[], title=f"{one.size[0]} px" if row == 0 else "")
                 if column == 0:
                     axes.set_ylabel(_window(window), labelpad=2)
                 found = weights(one.first(1), window=window)[0]
                 axes.imshow(found, cmap="magma", vmin=1, vmax=HEAVIEST, aspect="auto")
-        _shares(figure.add_axes((0.14, 0.1, 0.83, 0.28)), by_size)
+        _shares(figure.add_axes((0.14, 0.1, 0.83, 0.265)), by_size)
     return figure
 
 
@@ -176,11 +181,6 @@ def schedules() -> Figure:
         for axes in panels[-2:]:
             axes.set_xlabel("progress u")
     return figure
-
-
-def _given(images: Images) -> list[Tile]:
-    pixels = images.pixels.permute(0, 2, 3, 1).numpy()
-    return [("image", pixels), ("target", images.targets[:, 0].numpy())]
 
 
 def _window(window: Window) -> str:

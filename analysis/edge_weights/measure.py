@@ -105,15 +105,16 @@ def zoomed(images: Images) -> Images:
 
 
 def _row(knob: str, value: str, images: Images, maps: Maps) -> dict[str, object]:
-    near = profile(maps, images.targets[:, 0].numpy(), reach=1)["mean"]
+    targets = images.targets[:, 0].numpy()
+    near = maps[np.abs(np.stack([signed_distance(target) for target in targets])) <= 1]
     height, width = images.size
     return {
         "knob": knob,
         "value": value,
         "size": round((height * width) ** 0.5),
         "edge_share": edge_share(maps),
-        "edge": float(near.mean()) if len(near) else float("nan"),
-        "frame": _frame(maps, images.targets[:, 0].numpy() > 0.5),
+        "edge": float(near.mean(dtype=np.float64)) if near.size else float("nan"),
+        "frame": _frame(maps, targets > 0.5),
     }
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from analysis.figures.curves import learning_curves
 from analysis.figures.forest import differences
 from analysis.figures.gradients import histograms
+from analysis.figures.kept import kept_maps
 from analysis.figures.outcomes import outcomes
 from analysis.figures.scatter import paired_scatter
 from analysis.figures.strata import by_kind
@@ -28,6 +29,7 @@ FIGURES: dict[str, Callable[[Summary], Figure | None]] = {
     "strata": by_kind,
     "scatter": paired_scatter,
     "strip": qualitative,
+    "maps": kept_maps,
     "histograms": histograms,
 }
 CAPTIONS: dict[str, str] = {
@@ -37,8 +39,10 @@ CAPTIONS: dict[str, str] = {
     "curves": "The primary metric on the validation images during the training: mean over seeds "
     "(above; 95 % band of the baseline alone if there are more than three arms), and the paired "
     "difference of each arm from the baseline with its 95 % band (below). At the right: excess "
-    "BCE (BCE of the predicted gradient minus the entropy of its label), the gradient loss's "
-    "share (norm of its gradient on the decoder over the pixel loss's), and the learning rate.",
+    "BCE (BCE of the predicted gradient minus the entropy of its label, each arm against its "
+    "own label, so that arms with other labels, dashed where known, do not compare), the gradient "
+    "loss's share (norm of its gradient on the decoder over the pixel loss's), and the learning "
+    "rate.",
     "outcomes": "Outcomes beside the final score, by arm: the step at which the validation metric "
     "had made 90 % of its way to its best value, and mean absolute error and correlation of the "
     "predicted gradient inside the object against one label for all arms. Circles: seeds; marker "
@@ -49,10 +53,12 @@ CAPTIONS: dict[str, str] = {
     "scatter": "Each test image as a dot: the difference of a contrast's two arms by the primary "
     "metric against their mean, both over seeds (a paired scatter turned by 45 degrees). Above "
     "the line the first arm scores higher. Colour and marker: third of the test images by area "
-    "of the object; grey band: the margin.",
-    "strip": "Test images with their maps: the worst, the median and the best of those whose maps "
-    "were kept, by the baseline's score. Predictions are coloured by error: white found, black "
-    "left, vermilion added wrongly, blue missed; soft values are mixtures.",
+    "of the object; grey band: the margin. A description, no test: images are no replicates.",
+    "strip": "The worst, the median and the best of all test images by the baseline's primary "
+    "metric, mean over its seeds, with every arm's prediction of one seed, coloured by error: "
+    "white found, black left, vermilion added wrongly, blue missed; soft values are mixtures.",
+    "maps": "Maps of the first test images: edge weight, and gradient label and prediction of the "
+    "finest decoder stage, of the baseline and of the arm whose label differs most from it.",
     "histograms": "Gradient labels (grey area) and predicted gradients (blue line) by decoder "
     "stage at the last recorded moment of the training, dotted at the first; share of pixels on "
     "a log scale, for the baseline and for the arm whose label differs most from it.",

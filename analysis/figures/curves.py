@@ -1,12 +1,14 @@
 """Learning curves: what every arm did while it was trained."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.figures.maps import with_other_labels
 from analysis.figures.style import (
     DARK,
     GREY,
@@ -16,6 +18,7 @@ from analysis.figures.style import (
     arm_looks,
     fit,
     log_scale,
+    seed_counts,
     stacked,
     style,
     titled_figure,
@@ -27,14 +30,14 @@ from analysis.summary import Summary
 
 Curves = dict[str, pd.DataFrame]
 _SMALL = {
-    "excess_bce": "excess BCE (nats)",
+    "excess_bce": "excess BCE, own label",
     "grad_share": "gradient share",
     "lr": "learning rate",
 }
 _DECADES = 30.0  # a wider span of values is drawn on a log scale
 _MOST_BANDS = 3  # bands of more arms hide each other: seeds differ more than arms do
 _LEFT, _FOOT, _WIDE, _NAME_ROOM = 0.62, 0.36, 3.0, 0.92  # inches
-_SMALL_WIDE, _GAP, _LABEL = 1.55, 0.24, 0.12
+_SMALL_WIDE, _EDGE, _GAP, _LABEL = 1.45, 0.18, 0.24, 0.12
 
 
 def learning_curves(summary: Summary) -> Figure | None:
@@ -43,7 +46,8 @@ def learning_curves(summary: Summary) -> Figure | None:
     Upper left: the validation metric against the step, mean over seeds, with a 95 % Student t
     band (of the baseline alone if there are more than three arms). Lower left: the paired
     difference from the baseline with the band of every arm, arms named at the end of their
-    line. Right: excess BCE, the gradient loss's share of the decoder's gradient (log scales
+    line, with n where arms have different seeds. Right: excess BCE (dashed: arms whose label
+    differs from the baseline's), the gradient loss's share of the decoder's gradient (log scales
     where they span decades), and the learning rate. Of many arms those of no contrast are grey.
     """
     metric = summary.grid.primary
@@ -70,27 +74,30 @@ def learning_curves(summary: Summary) -> Figure | None:
             _draw(lower, apart, looks, bands=list(apart))
             lower.set_ylabel(f"difference (better {arrow(metric)})", labelpad=3)
         lower.set_xlabel("step", labelpad=2)
-        _name_lines(lower, apart or main, looks, heights[-1])
+        _name_lines(lower, apart or main, looks, heights[-1], seed_counts(summary))
         _draw_small(figure, summary, looks, tall)
     return figure
 
 
 def curves(results: Results, column: str) -> Curves:
-    """A column of the history as mean, low and high (95 % Student t) over the seeds of each arm.
+    """A column of the history: mean, low and high (95 % Student t) over the seeds of each arm.
 
-    One frame per arm, indexed by step, at the steps at which every completed seed of that arm
-    has a finite value; arms without any are left out. low and high are NaN for a single seed.
+    One frame per arm, indexed by the steps done, at those at which every completed seed of that
+    arm has a finite value; arms without any are left out. low and high are NaN for a single seed.
     """
     return {arm: _band(frame) for arm, frame in _values(results, column).items()}
 
 
 def _values(results: Results, column: str) -> Curves:
-    """Per arm a frame of values, step by seed, at the steps that all its seeds have."""
+    """Per arm a frame of values, step by seed, at the steps that all its seeds have.
+
+    A step is how many were done: history.csv counts from 0.
+    """
     history = results.history
     if column not in history.columns:
         return {}
     values = pd.to_numeric(history[column], errors="coerce").replace([np.inf, -np.inf], np.nan)
-    rows = history[["arm", "seed", "step"]].assign(value=values)
+    rows = history[["arm", "seed"]].assign(step=history["step"] + 1, value=values)
     frames = {
         arm: rows[rows["arm"] == arm].pivot(index="step", columns="seed", values="value").dropna()
         for arm in results.grid.arms
@@ -134,7 +141,13 @@ def _draw(
     axes.locator_params(nbins=5)
 
 
-def _name_lines(axes: Axes, found: Curves, looks: Mapping[str, Look], tall: float) -> None:
+def _name_lines(
+    axes: Axes,
+    found: Curves,
+    looks: Mapping[str, Look],
+    tall: float,
+    counts: Mapping[str, str],
+) -> None:
     """Each arm's name beside the end of its line, moved apart where lines end together."""
     low, high = axes.get_ylim()
     right = axes.get_xlim()[1]
@@ -147,7 +160,7 @@ def _name_lines(axes: Axes, found: Curves, looks: Mapping[str, Look], tall: floa
                   transform=axes.transAxes, clip_on=False, zorder=1)  # fmt: skip
         axes.plot(1 + 0.17 / _WIDE, spot / tall, look.marker, color=look.color, ms=2.8, mew=0,
                   transform=axes.transAxes, clip_on=False)  # fmt: skip
-        axes.text(1 + 0.22 / _WIDE, spot / tall, fit(arm, _NAME_ROOM), va="center",
+        axes.text(1 + 0.22 / _WIDE, spot / tall, fit(arm, _NAME_ROOM, counts[arm]), va="center",
                   color="black" if look.named else GREY, transform=axes.transAxes)  # fmt: skip
 
 
@@ -157,14 +170,16 @@ def _draw_small(figure: Figure, summary: Summary, looks: Mapping[str, Look], tal
     height = (tall - _GAP * (len(small) - 1)) / max(1, len(small))
     for index, (name, found) in enumerate(small.items()):
         bottom = _FOOT + tall - height - index * (height + _GAP)
-        axes = add_axes(figure, TEXT_WIDTH - _SMALL_WIDE - 0.08, bottom, _SMALL_WIDE, height)
+        axes = add_axes(figure, TEXT_WIDTH - _SMALL_WIDE - _EDGE, bottom, _SMALL_WIDE, height)
         if name == "lr":
             for curve in _distinct(found):
                 axes.plot(curve.index, curve["mean"], color=DARK)
             axes.set_xlim(0, max(1.0, *(float(curve.index.max()) for curve in found.values())))
             axes.locator_params(nbins=5)
         else:
-            _draw(axes, found, looks, bands=[])
+            others = with_other_labels(summary.results) if name == "excess_bce" else ()
+            dashed = {arm: replace(looks[arm], line="--") for arm in others}
+            _draw(axes, found, {**looks, **dashed}, bands=[])
             if _spans_decades(found):
                 log_scale(axes)
         axes.set_title(_SMALL[name], loc="left", pad=3)

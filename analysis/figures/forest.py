@@ -16,7 +16,7 @@ from analysis.figures.style import (
     titled_figure,
     write,
 )
-from analysis.notes import p_value
+from analysis.spelling import p_value
 from analysis.stats import Verdict
 from analysis.summary import ContrastRow, Summary
 

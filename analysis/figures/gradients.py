@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from analysis.figures.maps import OTHER_LABEL, read_maps
+from analysis.binariness import of_histogram
+from analysis.figures.maps import OTHER_LABEL, Counts, Histograms, Pixels, pooled, shown_arm
 from analysis.figures.style import (
     BLUE,
     TEXT_WIDTH,
@@ -19,10 +19,8 @@ from analysis.figures.style import (
 from analysis.load import Results
 from analysis.summary import Summary
 
-Counts = NDArray[np.float64]
 _LEGEND = "Grey: labels; blue: predictions; dotted: either at the first recorded moment."
 _BINS = 64  # drawn, of the 256 recorded
-_ENDS = 0.05  # a value this near to 0 or 1 counts as binary
 _LEFT, _FOOT, _TALL, _ROW, _GAP = 0.75, 0.52, 0.95, 1.06, 0.16  # inches
 
 
@@ -37,54 +35,39 @@ def histograms(summary: Summary) -> Figure | None:
     found = _found(summary.results)
     if not found:
         return None
-    stages = max(labels.shape[1] for labels, _ in found.values())
+    stages = max(seen.labels.shape[1] for seen in found.values())
     with style():
         tall = _FOOT + _ROW * len(found) - (_ROW - _TALL)
         subject = "gradient labels and predictions"
         figure = titled_figure(summary, subject, TEXT_WIDTH, tall + 0.18)
         write(figure, 0.06, 0.05, _LEGEND, va="bottom")
         wide = (TEXT_WIDTH - _LEFT - 0.08) / stages - _GAP
-        floor = min(_least(counts) for pair in found.values() for counts in pair)
-        for row, (arm, (labels, predictions)) in enumerate(found.items()):
+        floor = min(_least(n) for seen in found.values() for n in (seen.labels, seen.predictions))
+        for row, (arm, seen) in enumerate(found.items()):
             bottom = tall - row * _ROW - _TALL
-            for stage in range(labels.shape[1]):
+            for stage in range(seen.labels.shape[1]):
                 left = _LEFT + stage * (wide + _GAP)
                 axes = add_axes(figure, left, bottom, wide, _TALL)
-                _draw(axes, labels[:, stage], predictions[:, stage], floor)
+                _draw(axes, seen.labels[:, stage], seen.predictions[:, stage], floor)
                 _label(axes, arm, stage, stages, first=row == 0, last=row == len(found) - 1)
     return figure
 
 
-def _found(results: Results) -> dict[str, tuple[Counts, Counts]]:
-    """Counts (moments, stages, 256) of labels and predictions of the shown arms, by arm."""
-    counts = {arm: found for arm in results.grid.arms if (found := _counts(results, arm))}
+def _found(results: Results) -> dict[str, Histograms]:
+    """Counts of the shown arms, by arm."""
+    counts = {arm: found for arm in results.grid.arms if (found := pooled(results, arm))}
     if not counts:
         return {}
-    baseline = results.grid.baseline
-    shown = baseline if baseline in counts else next(iter(counts))
-    shape = counts[shown][0].shape
+    shown = shown_arm(results, counts)
+    labels = counts[shown].labels
     distances = {
-        arm: _distance(labels, counts[shown][0])
-        for arm, (labels, _) in counts.items()
-        if labels.shape == shape
+        arm: _distance(found.labels, labels)
+        for arm, found in counts.items()
+        if found.labels.shape == labels.shape
     }
     other = max(distances, key=lambda arm: distances[arm])
     arms = [shown, other] if distances[other] > OTHER_LABEL else [shown]
     return {arm: counts[arm] for arm in arms}
-
-
-def _counts(results: Results, arm: str) -> tuple[Counts, Counts] | None:
-    """Labels and predictions summed over the arm's seeds; None if nothing was recorded."""
-    runs = [read_maps(results, arm, seed, keys="hist_") for seed in results.grid.seeds]
-    runs = [run for run in runs if "hist_label" in run]
-    shape = runs[0]["hist_label"].shape if runs else ()
-    if len(shape) != 3 or 0 in shape:
-        return None
-    labels, predictions = (
-        np.sum([run[key].astype(np.float64) for run in runs], axis=0)
-        for key in ("hist_label", "hist_prediction")
-    )
-    return (labels, predictions) if labels.any() else None
 
 
 def _distance(one: Counts, other: Counts) -> float:
@@ -93,23 +76,15 @@ def _distance(one: Counts, other: Counts) -> float:
     return float(np.abs(a - b).mean())
 
 
-def _shares(counts: Counts) -> Counts:
+def _shares(counts: Counts) -> Pixels:
     """Share of the pixels in each drawn bin, from recorded counts (256,)."""
-    binned: Counts = counts.reshape(_BINS, -1).sum(axis=1) / max(1.0, counts.sum())
+    binned: Pixels = counts.reshape(_BINS, -1).sum(axis=1) / max(1.0, counts.sum())
     return binned
 
 
 def _least(counts: Counts) -> float:
     shares = np.array([_shares(one) for one in counts.reshape(-1, counts.shape[-1])])
     return float(shares[shares > 0].min()) if (shares > 0).any() else 1e-6
-
-
-def near_ends(counts: Counts) -> float:
-    """Share of values within .05 of 0 or 1, from counts (256,) over [0, 1], linear in a bin."""
-    total = np.concatenate([[0.0], np.cumsum(counts)]) / max(1.0, counts.sum())
-    edges = np.linspace(0, 1, len(total))
-    low, high = np.interp([_ENDS, 1 - _ENDS], edges, total)
-    return float(low + 1 - high)
 
 
 def _draw(axes: Axes, labels: Counts, predictions: Counts, floor: float) -> None:
@@ -124,7 +99,7 @@ def _draw(axes: Axes, labels: Counts, predictions: Counts, floor: float) -> None
     axes.set_ylim(floor / 2, 8)
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
-    ends = [f"{100 * near_ends(counts[-1]):.0f} %" for counts in (labels, predictions)]
+    ends = [f"{100 * of_histogram(counts[-1]).near:.0f} %" for counts in (labels, predictions)]
     words = f"near 0 or 1: {ends[0]}, predicted {ends[1]}"
     axes.text(0.03, 0.98, words, transform=axes.transAxes, va="top", color="0.25")
 

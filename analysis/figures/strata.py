@@ -14,6 +14,7 @@ from analysis.figures.style import (
     titled_figure,
     write,
 )
+from analysis.sections import stratum_label
 from analysis.strata import StratumRow, strata
 from analysis.summary import Summary
 
@@ -60,14 +61,7 @@ def by_kind(summary: Summary) -> Figure | None:
 
 def _names(rows: list[StratumRow], kind: str) -> dict[str, str]:
     """The strata of one kind in their order, and what each holds."""
-    found = {}
-    for row in rows:
-        if row.by == kind:
-            low, high = row.bounds
-            what = "" if kind == "components" else f" {low:.2g}–{high:.2g}"
-            noun = "image" if row.images == 1 else "images"
-            found[row.name] = f"{row.name}{what} ({row.images} {noun})"
-    return found
+    return {row.name: stratum_label(row) for row in rows if row.by == kind}
 
 
 def _draw(axes: Axes, rows: list[StratumRow], contrasts: list[str], names: list[str]) -> None:

@@ -17,7 +17,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis.grid import Grid
-from analysis.notes import shorten
+from analysis.spelling import shorten
 from analysis.summary import Summary
 
 FONT = "DejaVu Sans"  # shipped with matplotlib, so it is the same everywhere
@@ -144,13 +144,23 @@ def text_width(words: str, size: float = 7) -> float:
     return float(max(lines, default=0.0)) / 72
 
 
-def fit(name: str, inches: float, size: float = 7) -> str:
-    """A name on one line, cut in the middle until it takes at most `inches`."""
+def fit(name: str, inches: float, tail: str = "") -> str:
+    """A name on one line and its `tail`, the name cut in the middle until both take at most
+    `inches`."""
     name = " ".join(name.split())
+    room = inches - (text_width(f".{tail}.") - text_width("..") if tail else 0.0)
     most = min(len(name), 80)
-    while most > 3 and text_width(shorten(name, most), size) > inches:
+    while most > 3 and text_width(shorten(name, most)) > room:
         most -= 1
-    return shorten(name, most)
+    return shorten(name, most) + tail
+
+
+def seed_counts(summary: Summary) -> dict[str, str]:
+    """What stands beside each arm's name: its complete seeds, if the arms' numbers differ."""
+    done = [cell.arm for cell in summary.grid.cells if cell.state == "complete"]
+    counts = {arm: done.count(arm) for arm in summary.grid.arms}
+    same = len({*counts.values()}) == 1
+    return {arm: "" if same else f" (n {count})" for arm, count in counts.items()}
 
 
 def titled_figure(summary: Summary, subject: str, width: float, body: float) -> Figure:
@@ -169,6 +179,8 @@ def headline(summary: Summary, subject: str, inches: float) -> list[str]:
         lines = [f"{fit(grid.name, room)}, preset {grid.preset}: {subject}"]
     else:
         lines = [fit(f"{grid.name}, preset {grid.preset}", inches), subject]
+    if summary.results.variant == "published":
+        lines.append("metrics as published")
     if not grid.test:
         lines.append("a check of the machinery, not evidence")
     absent = len(summary.results.absent)

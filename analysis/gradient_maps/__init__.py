@@ -3,7 +3,7 @@
 `label_maps` makes the labels of images under every definition, `binariness` measures them.
 """
 
-from analysis.gradient_maps.binariness import Binariness, binariness, of_histogram
+from analysis.binariness import Binariness, binariness, of_histogram
 from analysis.gradient_maps.figures import (
     label_histograms,
     label_pictures,

@@ -5,18 +5,14 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-from matplotlib.figure import Figure
-
 from analysis import gradient_maps as maps
-from analysis.figures import save
 from analysis.figures.style import fit
 from analysis.gradient_maps.figures import predictions
 from analysis.gradient_maps.labels import Labels, own_definition
 from analysis.load import load
-from analysis.samples import Images, add_options, outputs, read_images, status, trained_on
+from analysis.samples import Images, add_options, outputs, read_images, status, trained_on, write
 
-OUT = Path("results/gradient_maps")
+OUT, IMAGES = Path("results/gradient_maps"), 16
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +30,8 @@ def parser() -> argparse.ArgumentParser:
         "Labels gated by the network's logits take a stand-in that knows the mask, or --run.",
         epilog="example: python -m analysis.gradient_maps --data thin3d --size 512 512",
     )
-    add_options(p, images=16, data=None)
+    add_options(p, images=IMAGES, data=None)
+    p.set_defaults(images=None)  # so that --grid can tell
     p.add_argument(
         "--size",
         type=int,
@@ -64,9 +61,8 @@ def of_images(options: argparse.Namespace) -> list[Path]:
     run: Path | None = options.run
     data, size = trained_on(run) if run else ("embedded", (256, 256))
     size = tuple(options.size) if options.size else size
-    images = read_images(
-        options.data or data, size, options.images, options.image_dir, options.mask_dir
-    )
+    count = IMAGES if options.images is None else options.images
+    images = read_images(options.data or data, size, count, options.image_dir, options.mask_dir)
     found = outputs(run, images) if run else None
     labels = maps.label_maps(images, found)
     title = f"Labels: {fit(images.data, 1)}, {len(images.names)} images, {size[0]} x {size[1]} px"
@@ -83,7 +79,9 @@ def of_images(options: argparse.Namespace) -> list[Path]:
         stages = enumerate(predictions(found), 1)
         inside = labels[0].inside
         labels += tuple(Labels(f"prediction, stage {i}", m, inside) for i, m in stages)
-    return _write(options.out, "labels", maps.table(labels), _heading(images, run), figures)
+    rows = maps.table(labels)
+    text = maps.markdown(rows, _heading(images, run))
+    return write(options.out, "labels", rows, text, figures)
 
 
 def _heading(images: Images, run: Path | None) -> str:
@@ -95,8 +93,13 @@ def _heading(images: Images, run: Path | None) -> str:
 
 def of_grid(options: argparse.Namespace) -> list[Path]:
     """Predictions and excess BCE of a grid's arms over training. Returns the files written."""
-    if options.data or options.size:
-        raise ValueError("--grid takes what the runs recorded; give --data and --size without it")
+    unused = [
+        f"--{name.replace('_', '-')}"
+        for name in ("data", "size", "images", "image_dir", "mask_dir")
+        if getattr(options, name) not in (None, "")
+    ]
+    if unused:
+        raise ValueError(f"--grid takes what the runs recorded; leave out {', '.join(unused)}")
     results = load(options.grid)
     rows = maps.prediction_table(results)
     figure = maps.excess_curves(results)
@@ -107,23 +110,8 @@ def of_grid(options: argparse.Namespace) -> list[Path]:
         )
     heading = f"Gradient maps of {results.grid.name}, preset {results.grid.preset}"
     figures = {"excess_bce": figure} if figure else {}
-    return _write(options.out, "predictions", rows, heading, figures)
-
-
-def _write(
-    folder: Path, stem: str, rows: pd.DataFrame, heading: str, figures: dict[str, Figure]
-) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    if len(rows):
-        paths = [folder / f"{stem}.md", folder / f"{stem}.csv"]
-        paths[0].write_text(maps.markdown(rows, heading), encoding="utf-8", newline="\n")
-        rows.to_csv(paths[1], index=False, lineterminator="\n", float_format="%.6g")
-    for name, figure in figures.items():
-        files = [folder / f"{name}.png", folder / f"{name}.pdf"]
-        save(figure, files)
-        paths += files
-    return paths
+    text = maps.markdown(rows, heading) if len(rows) else ""
+    return write(options.out, "predictions", rows, text, figures)
 
 
 if __name__ == "__main__":

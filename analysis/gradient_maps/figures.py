@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from analysis.binariness import binariness
 from analysis.figures import COLUMN, TEXT_WIDTH, new_figure, style
-from analysis.gradient_maps.binariness import binariness
+from analysis.figures.style import BLUE, fit
 from analysis.gradient_maps.labels import Definition, Labels, Maps, stage_maps
-from analysis.notes import shorten
 from analysis.samples import Images, Outputs
 
-GREY, BLUE = "0.75", "#0072B2"
+GREY = "0.75"
 BINS, LEAST = 50, 1e-5  # bins of a histogram; the smallest share of pixels that is drawn
 SMALL = 6.2  # points
 MOST_IMAGES = 3
@@ -34,7 +34,7 @@ def label_histograms(labels: Sequence[Labels], title: str) -> Figure:
         figure = new_figure(COLUMN, 0.75 + 0.88 * rows)
         title += "\nGrey: all pixels. Blue, of the object: shares within"
         title += "\n.05 of 0 and of 1, and entropy floor (nats)."
-        panels = panel_grid(figure, rows, columns, title, foot=0.25)
+        panels = panel_grid(figure, rows, columns, title, foot=0.25, lines=2)
         for axes, one in zip(panels.ravel(), labels, strict=False):
             _label_panel(axes, one)
         for axes in panels.ravel()[len(labels) :]:
@@ -44,11 +44,12 @@ def label_histograms(labels: Sequence[Labels], title: str) -> Figure:
 
 
 def panel_grid(
-    figure: Figure, rows: int, columns: int, title: str, *, foot: float
+    figure: Figure, rows: int, columns: int, title: str, *, foot: float, lines: int = 1
 ) -> NDArray[Any]:
-    """Axes (rows, columns) of shared histograms below a title, `foot` inches above the edge."""
+    """Axes (rows, columns) of shared histograms below a title, `foot` inches above the edge, each
+    with a title of its own of `lines` lines."""
     height = figure.get_figheight()
-    head = 0.38 + 0.13 * len(title.split("\n"))
+    head = 0.12 + 0.13 * (lines + len(title.split("\n")))
     room: dict[str, float] = {"left": 0.16, "right": 0.975, "hspace": 0.62, "wspace": 0.12}
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     figure.subplots_adjust(top=1 - head / height, bottom=foot / height, **room)
@@ -93,7 +94,7 @@ def frame(axes: Axes) -> None:
 def label_pictures(images: Images, labels: Sequence[Labels], title: str) -> Figure:
     """Image, target and the label of up to six definitions, black 0 and white 1."""
     shown = _picked(labels)
-    tiles: list[Tile] = _given(images)
+    tiles: list[Tile] = given(images)
     tiles += [(one.name.replace(", ", "\n"), one.values) for one in shown]
     return pictures(tiles, images.names, title)
 
@@ -107,7 +108,7 @@ def _picked(labels: Sequence[Labels]) -> list[Labels]:
 def stage_pictures(images: Images, outputs: Outputs, own: Definition, title: str) -> Figure:
     """A run's own gradient label and its prediction at every stage, black 0 and white 1."""
     labels = stage_maps(images, outputs, own)
-    tiles = _given(images)
+    tiles = given(images)
     for stage, (label, found) in enumerate(zip(labels, predictions(outputs), strict=True), 1):
         tiles += [(f"label\nstage {stage}", label), (f"prediction\nstage {stage}", found)]
     return pictures(tiles, images.names, title)
@@ -118,7 +119,8 @@ def predictions(outputs: Outputs) -> list[Maps]:
     return [torch.sigmoid(z)[:, 0].numpy() for z in outputs.gradients]
 
 
-def _given(images: Images) -> list[Tile]:
+def given(images: Images) -> list[Tile]:
+    """The tiles of images and targets."""
     pixels = images.pixels.permute(0, 2, 3, 1).numpy()
     return [("image", pixels), ("target", images.targets[:, 0].numpy())]
 
@@ -137,7 +139,7 @@ def pictures(
     with style():
         head = 0.25 + 0.1 * max(1 + name.count("\n") for name, _ in tiles)
         head += 0.13 * title.count("\n")
-        left, gap = 0.16, 0.04
+        left, gap = 0.18, 0.04
         side = (TEXT_WIDTH - left - 0.02) / len(tiles) - gap
         shape = tiles[0][1].shape
         tall = side * shape[1] / shape[2]
@@ -157,5 +159,5 @@ def pictures(
                 for spine in axes.spines.values():
                     spine.set(linewidth=0.4, color="0.6", visible=True)
                 if column == 0:
-                    axes.set_ylabel(shorten(names[row], 16), fontsize=5.5, labelpad=1.5)
+                    axes.set_ylabel(fit(names[row], tall), labelpad=1.5)
     return figure

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import losses
-from analysis.gradient_maps.binariness import BIMODAL, NEAR, Binariness, binariness
-from analysis.notes import number
+from analysis.binariness import BIMODAL, NEAR, Binariness, binariness
 from analysis.samples import Images, Outputs, inputs, run_config
+from analysis.spelling import number
 
 Maps = NDArray[np.float32]
 STAND_INS = (1.0, 5.0)  # |logit| of the stand-ins: p .73, an early network; .993, a trained one

@@ -1,5 +1,6 @@
 """Grids as a finished run leaves them, made up: effects are planted, so outcomes are known."""
 
+import io
 import json
 import subprocess
 import sys
@@ -10,6 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+
+from analysis.load import load
+from analysis.summary import Summary, summarise
 
 ARMS = ("none", "released", "bce", "mae")
 CONTRASTS = (("released", "none"), ("bce", "released"), ("mae", "bce"))
@@ -42,7 +47,8 @@ def write_grid(
     and arms on an object by `object_noise`, which cancels over the images.
 
     `absent` maps (arm, seed) to a state; arms of `gradient` are scored by G_MAE and G_corr too;
-    `maps` and `histograms` fill gradient_maps.npz; `variant` is train.metrics of config.json;
+    `maps` and `histograms` fill gradient_maps.npz, `maps` thumbnails.parquet too; `variant` is
+    train.metrics of config.json;
     `settings` replace keys of grid.json. Later arms learn more slowly.
     """
     rng = np.random.default_rng(1)
@@ -69,6 +75,8 @@ def write_grid(
                     arrays = _maps(size, squashed) if maps else {}
                     arrays |= _histograms(squashed, seed) if histograms else {}
                     np.savez_compressed(run / "gradient_maps.npz", **arrays)
+                if maps:
+                    _thumbnails(size, images).to_parquet(run / "thumbnails.parquet", index=False)
     content = {
         "grid": "toy", "preset": "laptop", "question": "Which loss?", "arms": arms,
         "descriptions": {arm: f"the {arm} loss" for arm in arms}, "baseline": "bce",
@@ -168,6 +176,27 @@ def _maps(size: tuple[int, int], squashed: bool) -> dict[str, Any]:
     }
 
 
+def _thumbnails(size: tuple[int, int], images: int) -> pd.DataFrame:
+    """Small pictures of every image: a disc the larger, the higher its number is."""
+    height, width = size
+    y, x = np.mgrid[:height, :width] / max(size)
+    rows = []
+    for index in range(images):
+        disc = np.hypot(y - 0.5, x - 0.5) < 0.1 + 0.3 * (index + 1) / images
+        planes = {
+            "picture": np.repeat(disc[..., None], 3, axis=2) * np.uint8([200, 120, 40]),
+            "target": disc * np.uint8(255),
+            "prediction": disc * np.uint8(230),
+        }
+        files = {}
+        for name, plane in planes.items():
+            file = io.BytesIO()
+            Image.fromarray(plane).save(file, "JPEG" if name == "picture" else "PNG")
+            files[name] = file.getvalue()
+        rows.append({"image": f"{index:03d}.png", **files})
+    return pd.DataFrame(rows)
+
+
 def _histograms(squashed: bool, seed: int) -> dict[str, Any]:
     """Counts (5 moments, 3 stages, 256) of labels and, ever closer to them, of predictions."""
     rng = np.random.default_rng([4, seed])
@@ -210,3 +239,25 @@ def small_grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    """A finished grid with everything a figure may draw."""
+    folder = write_grid(tmp_path_factory.mktemp("grid"), images=12, effects={"bce": 0.03},
+                        gradient=("released", "bce", "mae"), maps=True,
+                        histograms=True)  # fmt: skip
+    return summarise(load(folder))
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    """Four arms, three contrasts of known outcome, six images, gradients predicted by two."""
+    folder = tmp_path_factory.mktemp("planted")
+    write_grid(
+        folder,
+        effects={"none": -0.03, "released": -0.03, "mae": -0.03},
+        images=6,
+        gradient=("bce", "mae"),
+    )
+    return summarise(load(folder))

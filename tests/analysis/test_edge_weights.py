@@ -115,6 +115,20 @@ def test_the_table_of_settings_has_a_row_for_each_value_of_each_knob() -> None:
     assert zoomed(images).size == (32, 32)
 
 
+def test_the_weight_at_the_edge_is_the_mean_over_its_pixels() -> None:
+    images = images_of(half(64), torch.nn.functional.pad(torch.ones(8, 8), (28, 28, 28, 28)))
+    rows = edges.settings(images, [images])
+    near = np.abs([edges.signed_distance(t) for t in images.targets[:, 0].numpy()]) <= 1
+    expected = edges.weights(images)[near].mean()
+    assert rows["edge"].iloc[2] == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_u_nets_weight_is_scaled_in_each_picture() -> None:
+    figure = edges.weight_maps(images_of(half(64), (half(64) * 0)))
+    drawn = [axes.images[0].get_array().max() for axes in figure.axes[-2:]]
+    assert drawn == [1, 1]
+
+
 def test_the_schedules_drawn_are_those_of_the_losses() -> None:
     figure = edges.schedules()
     ends = {

@@ -219,8 +219,39 @@ def test_a_folder_that_is_none_is_told_without_a_traceback(
     assert "nothing" in capsys.readouterr().err
 
 
+def test_a_damaged_file_of_maps_is_told_with_what_mends_it(
+    make_grid: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_grid(histograms=True, seeds=2)
+    path = folder / "runs/2-1/gradient_maps.npz"
+    path.write_bytes(path.read_bytes()[:-50])
+    assert main(["--grid", str(folder), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "runs/2-1/gradient_maps.npz cannot be read" in said
+    assert "delete the run's folder and run the grid again" in said
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--images", "16"), ("--image-dir", "im"), ("--mask-dir", "gt"), ("--data", "thin3d")],
+)
+def test_a_grid_takes_no_options_of_images(
+    make_grid: Any, capsys: pytest.CaptureFixture[str], options: tuple[str, str]
+) -> None:
+    assert main(["--grid", str(make_grid(histograms=True, seeds=1)), *options]) == 2
+    assert f"leave out {options[0]}" in capsys.readouterr().err
+
+
+def test_excess_bce_says_that_labels_differ_and_dashes_those_known_to(make_grid: Any) -> None:
+    figure = maps.excess_curves(load(make_grid(maps=True, seeds=2)))
+    assert "each by its own label" in titles(figure)[0]
+    assert figure is not None
+    styles = {str(line.get_label()): line.get_linestyle() for line in figure.axes[0].get_lines()}
+    assert styles == {"none": "-", "released": "--", "bce": "-", "mae": "-"}
+
+
 def test_a_run_without_kept_maps_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"gradient_maps.npz not found"):
+    with pytest.raises(ValueError, match=r"no gradient maps were recorded.*is the run finished"):
         maps.training_histograms(tmp_path, "run")
 
 
@@ -228,5 +259,5 @@ def test_a_run_whose_model_predicts_no_gradient_is_told(tmp_path: Path) -> None:
     empty = np.zeros((5, 0, 256), dtype=int)
     np.savez(tmp_path / "gradient_maps.npz", moments=range(5), hist_label=empty,
              hist_prediction=empty)  # fmt: skip
-    with pytest.raises(ValueError, match="its model has no gradient branch"):
+    with pytest.raises(ValueError, match="does its model predict gradients"):
         maps.training_histograms(tmp_path, "run")

@@ -83,9 +83,9 @@ def test_gradient_map_histograms_draws_labels_and_a_runs_predictions(
     kernel: Path, small_grid: Path
 ) -> None:
     run = next((small_grid / "runs").glob("bce-*"))
-    settings = {"SIZE": (64, 64), "IMAGES": 2, "RUN": str(run)}
+    settings = {"SIZE": (64, 64), "IMAGES": 2, "RUN": str(run), "GRID": str(small_grid)}
     cells = execute("gradient_map_histograms", kernel, **settings)
-    assert len(outputs(cells, "image/png")) == 4
+    assert len(outputs(cells, "image/png")) == 5
     assert "bimodality" in outputs(cells, "text/html")[0]
 
 
@@ -94,6 +94,12 @@ def test_read_a_grid_shows_table_contrasts_and_figures(kernel: Path, small_grid:
     table = outputs(cells, "text/markdown")[0]
     assert "`bce` − `bce_released`" in table
     assert len(outputs(cells, "image/png")) >= 3
+
+
+def test_read_a_grid_takes_the_reference_results_where_no_folder_is_named(kernel: Path) -> None:
+    cells = execute("read_a_grid", kernel)
+    assert "| contrast |" in outputs(cells, "text/markdown")[0]
+    assert len(outputs(cells, "image/png")) >= 5
 
 
 def test_your_own_loss_breaks_laws_keeps_laws_and_trains(kernel: Path) -> None:

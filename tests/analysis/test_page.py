@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from collections import Counter
@@ -15,9 +16,9 @@ from PIL import Image
 from analysis import page
 from analysis.figures import FIGURES
 from analysis.load import load
-from analysis.notes import p_value
 from analysis.report import FILES
 from analysis.sections import sections
+from analysis.spelling import p_value
 from analysis.summary import Summary, summarise
 from analysis.verdict import conclusion
 
@@ -155,6 +156,15 @@ def test_the_page_gives_the_command_that_made_the_grid(make_grid: Any) -> None:
     command = "python experiments/run.py --grid toy --set train.lr=1e-4"
     summary = summarise(load(make_grid(seeds=2, command=command)))
     assert f"{command}\n" in rendered(summary).text
+
+
+@pytest.mark.parametrize("out", ["results/of mine", "/data/results/toy"])
+def test_the_page_reports_the_folder_that_the_grid_s_command_writes(
+    make_grid: Any, out: str
+) -> None:
+    command = shlex.join(["python", "experiments/run.py", "--grid", "toy", "--out", out])
+    text = rendered(summarise(load(make_grid(seeds=2, command=command)))).text
+    assert f"{command}\npython -m analysis.report {shlex.quote(out)}" in text
 
 
 def test_an_unfinished_grid_is_reported_with_what_is_missing(make_grid: Any) -> None:

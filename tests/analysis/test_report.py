@@ -167,9 +167,12 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(make_grid: Any) -> No
 def test_trace_and_plan_are_printed_and_write_nothing(
     make_grid: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = make_grid()
+    folder = make_grid(images=9)
     assert report.main([str(folder), "--trace", "mae", "F_weighted"]) == 0
     assert "mae-0" in capsys.readouterr().out
+    small = ["--trace", "mae - bce", "F_weighted", "--stratum", "area:small"]
+    assert report.main([str(folder), *small]) == 0
+    assert "area small" in capsys.readouterr().out
     assert report.main([str(folder), "--plan", "0.01"]) == 0
     assert "0.01" in capsys.readouterr().out
     assert not (folder / "table.md").exists()
@@ -183,6 +186,9 @@ def test_mistakes_in_the_command_are_one_line_and_status_2(
     assert "grid.json not found" in capsys.readouterr().err
     assert report.main([str(folder), "--trace", "may", "F_weighted"]) == 2
     assert "'mae'" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        report.main([str(folder), "--stratum", "area:small"])
+    assert "--trace" in capsys.readouterr().err
     (folder / "grid.json").write_text("{}", encoding="utf-8")
     assert report.main([str(folder)]) == 2
     assert capsys.readouterr().err.startswith("error: ")

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from analysis.load import load
-from analysis.notes import number, places
+from analysis.sections import stratum_label
+from analysis.spelling import number, places
+from analysis.strata import strata
 from analysis.summary import Summary, summarise
 from analysis.trace import trace
 
@@ -59,9 +61,10 @@ def test_the_differences_of_a_contrast_average_to_its_cell(
     row = next(r for r in planted.contrasts[metric] if str(r.contrast) == "mae − bce")
     rows = rows_of(trace(planted, name, metric))
     assert [int(cells[0]) for cells in rows] == [0, 1, 3, 4, 6, 7]
-    for seed, difference, one, other, *hashes in rows:
+    for seed, difference, one, other, *runs in rows:
         assert float(difference) == pytest.approx(float(one) - float(other), abs=1e-8)
-        assert hashes == [f"mae-{seed}", f"bce-{seed}"]
+        assert runs[:3] == [f"mae-{seed}", "beef123", f"runs/3-{seed}"]
+        assert runs[3:] == [f"bce-{seed}", "beef123", f"runs/2-{seed}"]
     mean = fmean(float(cells[1]) for cells in rows)
     assert mean == pytest.approx(row.difference.mean, rel=1e-8)
 
@@ -83,10 +86,49 @@ def test_an_unknown_arm_contrast_or_metric_names_the_nearest(
 
 
 def test_a_metric_that_an_arm_lacks_traces_to_no_run(planted: Summary) -> None:
-    assert "mean of 0: nan; in the table: —" not in trace(planted, "bce", "G_corr")
     text = trace(planted, "none", "G_corr")
     assert rows_of(text) == []
-    assert "no value of seeds 0–7" in text
+    assert "no run; in the table: —; no value of seeds 0–7" in text
+    contrast = trace(planted, "released - none", "G_corr")
+    assert rows_of(contrast) == []
+    assert "no run; in the table: —\n" in contrast
+
+
+def test_a_difference_on_one_size_of_object_traces_to_the_runs_on_those_images(
+    make_grid: Any,
+) -> None:
+    summary = summarise(load(make_grid(images=12, absent={("mae", 2): "failed"})))
+    found = [row for row in strata(summary) if str(row.contrast) == "mae − bce"]
+    assert {row.by for row in found} == {"area", "outline", "components"}
+    for row in found:
+        text = trace(summary, "mae - bce", row.metric, stratum=f"{row.by}:{row.name}")
+        values = [float(cells[1]) for cells in rows_of(text)]
+        assert len(values) == row.difference.n == 7
+        assert fmean(values) == pytest.approx(row.difference.mean, rel=1e-7)
+        assert stratum_label(row) in text
+
+
+def test_an_unknown_size_of_object_or_an_arm_alone_is_refused(make_grid: Any) -> None:
+    summary = summarise(load(make_grid(images=12, seeds=2)))
+    with pytest.raises(ValueError, match=r"no stratum 'area:smal' .*mean 'area:small'"):
+        trace(summary, "mae - bce", "MAE", stratum="area:smal")
+    with pytest.raises(ValueError, match=r"no contrast 'mae'"):
+        trace(summary, "mae", "MAE", stratum="area:small")
+
+
+def test_one_seed_has_a_value_and_no_dash_for_its_interval(make_grid: Any) -> None:
+    text = trace(summarise(load(make_grid(seeds=1))), "mae - bce", "MAE")
+    assert re.search(r"in the table: [+−]?[\d.]+\n", text)
+
+
+@pytest.mark.parametrize("variant", ["plain", "published"])
+def test_the_variant_stands_before_the_definition(make_grid: Any, variant: str) -> None:
+    first, second, *_ = trace(
+        summarise(load(make_grid(seeds=2, variant=variant))), "bce", "MAE"
+    ).splitlines()
+    assert first.startswith(f"Metrics, {variant} variant: ")
+    assert ("otherwise as in the plain variant" in first) == (variant == "published")
+    assert second.startswith("bce by MAE: mean absolute error")
 
 
 def test_an_arm_with_spaces_and_bars_is_found(make_grid: Any) -> None:
@@ -94,4 +136,4 @@ def test_an_arm_with_spaces_and_bars_is_found(make_grid: Any) -> None:
     folder = make_grid(arms=("bce", name), contrasts=((name, "bce"),), seeds=2)
     summary = summarise(load(folder))
     assert len(rows_of(trace(summary, name, "MAE"))) == 2
-    assert trace(summary, f"{name} - bce", "MAE").startswith("a - b | c − bce by MAE")
+    assert "\na - b | c − bce by MAE" in trace(summary, f"{name} - bce", "MAE")

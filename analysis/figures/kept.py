@@ -1,0 +1,61 @@
+"""The maps that runs kept of a few test images: edge weights, gradient labels and predictions."""
+
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+
+from analysis.figures.maps import Maps, Pixels, all_maps, array, other_label, shown_arm, shown_seed
+from analysis.figures.tiles import Column, coloured, tiled
+from analysis.summary import Summary
+
+_MOST_IMAGES = 3
+
+
+def kept_maps(summary: Summary) -> Figure | None:
+    """Draw the maps of the first test images; None if no run kept any.
+
+    Columns: image, target and edge-weight map, then gradient label and prediction (finest stage)
+    of the baseline and, if its label differs, of the arm whose label differs most. All from one
+    seed, the first that is complete in all arms.
+    """
+    seed = shown_seed(summary.results)
+    maps = all_maps(summary.results, seed)
+    if not maps:
+        return None
+    shown = shown_arm(summary.results, maps)
+    names = [str(name) for name in maps[shown]["names"][:_MOST_IMAGES]]
+    if not names:
+        return None
+    weights = array(maps[shown], "edge_weight")
+    heaviest = max(1.01, float(weights.max())) if weights is not None else 1.01
+    columns = _columns(maps, shown, other_label(maps, shown), heaviest, len(names))
+    foot = f"The first test images, seed {seed}. Edge weight: dark 1, bright {heaviest:.1f}"
+    gradients = "; gradient label and prediction (finest stage): dark 0, bright 1"
+    foot += f"{gradients if len(columns) > 3 else ''}."
+    return tiled(summary, "maps", [columns], names, foot)
+
+
+def _columns(
+    maps: Mapping[str, Maps], shown: str, other: str | None, heaviest: float, count: int
+) -> list[Column]:
+    def column(title: str, arm: str, key: str, colours: str, low: float, high: float) -> Column:
+        values = array(maps[arm], key)
+        pictures: list[Pixels | str] = ["no map"] * count
+        if values is not None:
+            drawn = values[:count]
+            pictures = [
+                one / high if one.ndim == 3 else coloured(one, colours, low, high) for one in drawn
+            ]
+        return Column(title, pictures)
+
+    found = [
+        column("image", shown, "image", "", 0, 255),
+        column("target", shown, "target", "gray", 0, 255),
+        column("edge weight", shown, "edge_weight", "magma", 1, heaviest),
+    ]
+    for arm in (shown, other):
+        if arm and array(maps[arm], "gradient_label") is not None:
+            label, prediction = f"gradient label\n{arm}", f"gradient pred.\n{arm}"
+            found.append(column(label, arm, "gradient_label", "cividis", 0, 1))
+            found.append(column(prediction, arm, "gradient_prediction", "cividis", 0, 1))
+    return found
