@@ -1,10 +1,5 @@
 """The evaluation: who computes the metrics changes nothing, and what arms are compared on."""
 
-import os
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import py_sod_metrics as sod
@@ -20,10 +15,9 @@ from experiments.gradient_record import common_scores
 from experiments.model import build_model
 from experiments.scores import Scorer, at_resolution, scored
 from models.birefnet import BiRefNet, BiRefNetOutput
-from tests.experiments.test_data import alive
+from tests.experiments.test_data import ends_with_its_run
 from tests.experiments.torn import Torn, outputs
 
-ROOT = Path(__file__).parent.parent.parent
 CPU = torch.device("cpu")
 
 
@@ -109,22 +103,7 @@ if __name__ == "__main__":
     print(*pids, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    (tmp_path / "run.py").write_text(code)
-    found = subprocess.run(
-        [sys.executable, str(tmp_path / "run.py")],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    pids = [int(word) for word in found.stdout.split()]
-    assert len(pids) == 2
-    deadline = time.monotonic() + 20
-    while any(map(alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not any(map(alive, pids))
+    assert ends_with_its_run(tmp_path, code) == 2
 
 
 @pytest.mark.parametrize("variant", ["plain", "published"])
