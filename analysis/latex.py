@@ -58,6 +58,7 @@ _INTERVALS = {
     "guards": "Differences paired by seed with 95 % Student t intervals, for this test set.",
     "outcomes": "Means ± half the interval and differences with it: 95 % Student t over seeds.",
     "sizes": "Differences paired by seed with 95 % Student t intervals, for this test set.",
+    "further": "Mean ± half the 95 % Student t interval over seeds, for this test set.",
 }
 
 

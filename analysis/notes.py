@@ -32,8 +32,16 @@ def section_notes(summary: Summary) -> dict[str, list[str]]:
         notes["contrasts"] += tested if grid.test else []
         notes["guards"] = _guards(grid.guards)
         notes["sizes"] = _sizes(summary)
-    order = ("arms", "contrasts", "guards", "outcomes", "sizes")
+    if {*summary.metrics} - {*summary.shown, *OUTCOMES}:
+        notes["further"] = [_FURTHER]
+    order = ("arms", "contrasts", "guards", "outcomes", "sizes", "further")
     return {slug: notes[slug] for slug in order if slug in notes}
+
+
+_FURTHER = (
+    "Further metrics: mean ± half the 95 % Student t interval over seeds, for this test set, no "
+    "test; F_max and E_max are maxima of the curve averaged over the images."
+)
 
 
 def _provenance(summary: Summary) -> str:

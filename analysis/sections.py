@@ -51,7 +51,8 @@ class Section:
 
 
 def sections(summary: Summary) -> tuple[Section, ...]:
-    """Arms, contrasts, guards, outcomes and sizes of object, as far as there are any."""
+    """Arms, contrasts, guards, outcomes, sizes of object and what else was measured, as far as
+    there are any."""
     grid = summary.grid
     tail = PUBLISHED if summary.results.variant == "published" else ""
     found = [Section("arms", "Means by arm", "", _arms(summary, summary.shown), tail)]
@@ -68,6 +69,9 @@ def sections(summary: Summary) -> tuple[Section, ...]:
         found.append(Section("outcomes", "How the arms learned", "", tables, tail))
     if sizes := _sizes(summary):
         found.append(Section("sizes", "By size of object:", grid.primary, sizes, tail))
+    if further := [m for m in summary.metrics if m not in {*summary.shown, *outcomes}]:
+        tables = _arms(summary, further, about=False)
+        found.append(Section("further", "Further metrics, means by arm", "", tables, tail))
     return tuple(found)
 
 

@@ -103,6 +103,19 @@ def test_outcomes_are_a_table_of_their_own_with_dashes_for_arms_that_have_none(
     assert "—" not in rows[3]
 
 
+def test_every_measured_metric_has_its_means_in_a_table(planted: Summary) -> None:
+    heads = [
+        cell.metric
+        for section in sections(planted)
+        if section.slug in ("arms", "outcomes", "further")
+        for table in section.tables
+        for cell in table.header
+        if cell.metric and table.rows[0][0].names[1:] == ()  # rows of arms
+    ]
+    assert sorted(heads) == sorted(planted.metrics)
+    assert "## Further metrics, means by arm" in markdown(planted)
+
+
 def test_the_primary_metric_is_shown_in_every_stratum(planted: Summary) -> None:
     text = markdown(planted)
     for by in ("area", "outline", "components"):
@@ -119,7 +132,8 @@ def test_no_table_is_wider_than_a_page(make_grid: Any) -> None:
     for section in sections(summary_of(make_grid, seeds=2, guards=guards)):
         for table in section.tables:
             cells = {len(row) for row in (table.header, *table.rows)}
-            most = MOST_MEANS + 2 if section.slug in ("arms", "contrasts") else MOST_INTERVALS + 2
+            means = section.slug in ("arms", "contrasts", "further")
+            most = (MOST_MEANS if means else MOST_INTERVALS) + 2
             assert len(cells) == 1
             assert cells.pop() <= most
 

@@ -65,7 +65,8 @@ def test_a_published_variant_is_named_in_every_section_of_every_file(
     folder = make_grid(images=6, seeds=2, variant="published", gradient=("bce", "mae"))
     summary = summarise(load(folder))
     found = sections(summary)
-    assert [one.slug for one in found] == ["arms", "contrasts", "guards", "outcomes", "sizes"]
+    slugs = ["arms", "contrasts", "guards", "outcomes", "sizes", "further"]
+    assert [one.slug for one in found] == slugs
     text = markdown(summary)
     assert "| arm (metrics as published) | F_weighted ↑ |" in text
     titles = [line for line in text.splitlines() if line.startswith("## ")]

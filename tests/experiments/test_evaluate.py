@@ -1,6 +1,5 @@
 """The evaluation: who computes the metrics changes nothing, and what arms are compared on."""
 
-
 import numpy as np
 import py_sod_metrics as sod
 import pytest
