@@ -18,7 +18,7 @@ pixel term where others have four. `no_multi_scale` halves the channels of every
 the decoder takes. Arms without a module have fewer parameters: that is the comparison the paper
 makes, and not one at equal cost, which `python -m models --summary` tells.
 
-    python experiments/run.py --grid birefnet_modules                      2 cores, 46 minutes
+    python experiments/run.py --grid birefnet_modules                      2 cores, 42 minutes
     python experiments/run.py --grid birefnet_modules --preset smoke       2 cores, a minute
 """
 

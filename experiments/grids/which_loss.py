@@ -6,7 +6,7 @@ between arms; inside a sum they are the published ones. `tversky` has the .3 / .
 prefers, as .5 / .5 is Dice. `birefnet_pixel` is the released composite (30 BCE, 10 SSIM, .5 IoU
 summed over the batch).
 
-    python experiments/run.py --grid which_loss                      2 cores, 46 minutes
+    python experiments/run.py --grid which_loss                      2 cores, 42 minutes
     python experiments/run.py --grid which_loss --loss my_loss       with a loss of your own
 """
 

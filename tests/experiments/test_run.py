@@ -383,7 +383,7 @@ def test_help_names_grids_and_searches_with_question_cells_and_time(capsys) -> N
     told = capsys.readouterr().out
     for name in grids.names():
         assert grids.find(name).question in told
-    assert "56 cells, about 32 min" in told
+    assert "56 cells, about 29 min" in told
     assert "not measured" in told
     searches = told.partition("\nsearches:\n")[2].splitlines()
     assert [line.split()[0] for line in searches] == search.names()
