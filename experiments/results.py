@@ -70,23 +70,32 @@ def write_results(
                 table.to_parquet(draft, index=False)
     with put("checkpoint.safetensors") as draft:
         save_file(state.best_weights, draft)
-    arrays = {
-        **maps,
-        "moments": [step for step, _, _ in state.counts],
-        "hist_label": [labels for _, labels, _ in state.counts],
-        "hist_prediction": [found for _, _, found in state.counts],
-    }
     with put("gradient_maps.npz") as draft:
-        packed: dict[str, Any] = {name: np.array(value) for name, value in arrays.items()}
-        np.savez_compressed(draft, **packed)
+        np.savez_compressed(draft, **maps, **_histograms(state))
     with put("preview.png") as draft:
-        preview(arrays).save(draft)
+        preview(maps).save(draft)
     (folder / "predictions").mkdir(exist_ok=True)
-    for name, mask in zip(arrays["names"], arrays["prediction"], strict=True):
+    for name, mask in zip(maps["names"], maps["prediction"], strict=True):
         with put(f"predictions/{name}.png") as draft:
             Image.fromarray(mask).save(draft)
-    summary = {
-        **identity,
+    with put(FINISHED) as draft:
+        summary = {**identity, **_summary(config, state, tested)}
+        draft.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    (folder / checkpoint.FILE).unlink(missing_ok=True)
+
+
+def _histograms(state: Progress) -> dict[str, Any]:
+    """Counts of gradient labels and predictions (moments, stages, 256), and their steps."""
+    steps, labels, found = zip(*state.counts, strict=True) if state.counts else ((), (), ())
+    return {
+        "moments": np.array(steps),
+        "hist_label": np.array(labels),
+        "hist_prediction": np.array(found),
+    }
+
+
+def _summary(config: RunConfig, state: Progress, tested: Evaluation | None) -> dict[str, Any]:
+    return {
         "seed": config.seed,
         **({} if tested is None else {"test": tested.scores}),
         "validation": signed(config.select, state.best),
@@ -94,9 +103,6 @@ def write_results(
         "best_step": state.best_step,
         "seconds": round(state.seconds, 1),
     }
-    with put(FINISHED) as draft:
-        draft.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    (folder / checkpoint.FILE).unlink(missing_ok=True)
 
 
 def preview(maps: dict[str, Any]) -> Image.Image:
