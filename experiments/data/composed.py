@@ -30,6 +30,16 @@ def _open(file: str) -> Image.Image:
     return image
 
 
+def crop(file: str, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
+    """A part of a photograph, .6 to all of what fits, at `size` (H, W)."""
+    height, width = size
+    photo = _open(file).convert("RGB")
+    scale = rng.uniform(0.6, 1.0) * min(photo.width / width, photo.height / height)
+    w, h = scale * width, scale * height
+    x, y = rng.uniform(0, photo.width - w), rng.uniform(0, photo.height - h)
+    return photo.resize((width, height), Image.Resampling.BICUBIC, box=(x, y, x + w, y + h))
+
+
 @dataclass(frozen=True)
 class Composed:
     """Crops of photographs with an object over each; the mask is the object's alpha."""
@@ -54,12 +64,7 @@ class Composed:
         objects, photographs = self.parts
         rng = numpy_stream(0, "embedded", self.split, i)
         height, width = size
-        photo = _open(photographs[int(rng.integers(len(photographs)))]["file"]).convert("RGB")
-        scale = rng.uniform(0.6, 1.0) * min(photo.width / width, photo.height / height)
-        w, h = scale * width, scale * height
-        x, y = rng.uniform(0, photo.width - w), rng.uniform(0, photo.height - h)
-        box = (x, y, x + w, y + h)
-        canvas = photo.resize((width, height), Image.Resampling.BICUBIC, box=box)
+        canvas = crop(photographs[int(rng.integers(len(photographs)))]["file"], size, rng)
 
         thing = _open(objects[i % len(objects)]["file"])
         ratio = rng.uniform(0.5, 0.95) * min(width / thing.width, height / thing.height)

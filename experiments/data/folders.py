@@ -2,13 +2,14 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.data import layouts
 from experiments.data.decode import Pixels, read_mask, read_pair
 from experiments.data.layouts import Folders, is_image
-from experiments.data.splits import SPLITS, Place, Split, label, places
+from experiments.data.splits import SPLITS, Find, Place, Split, label, places
 from experiments.errors import UserError
 
 SMALL = 1 << 28  # bytes; images of fewer in all are compared by their contents
@@ -16,11 +17,22 @@ SMALL = 1 << 28  # bytes; images of fewer in all are compared by their contents
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its mask under a name that is unique in its split."""
+    """An image and its mask, or annotation, under a name that is unique in its split."""
 
     name: str
     image: Path
     mask: Path
+
+
+Matched = tuple[dict[str, tuple[Path, Path]], list[str]]  # files by their stem, and problems
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of set lies in folders: which they are, and which files in them belong."""
+
+    find: Find
+    match: Callable[[Folders], Matched]
 
 
 @dataclass(frozen=True)
@@ -38,17 +50,21 @@ class Files:
         return read_mask(self.pairs[i].mask)
 
 
-def pairs_of(name: str, image_dir: str = "", mask_dir: str = "") -> dict[Split, list[Pair]]:
+def pairs_of(
+    name: str, image_dir: str = "", mask_dir: str = "", kind: Kind | None = None
+) -> dict[Split, list[Pair]]:
     """The pairs of each split; without a val split a tenth of train is held out for it.
 
+    `kind` is how the set lies in folders: as masks do, if not given.
     A file is the same however it is spelled: relative, absolute, through a link. A copy of a test
     image elsewhere is noticed only where all images take less than SMALL bytes.
 
     Raises:
         UserError: folders or files that do not fit; a file in two splits; a copy of a test image.
     """
-    found_at = places(name, image_dir, mask_dir)
-    found: dict[Split, list[Pair]] = {s: list(_named(found_at[s])) for s in SPLITS}
+    kind = kind or Kind(layouts.find, match)
+    found_at = places(name, image_dir, mask_dir, kind.find)
+    found: dict[Split, list[Pair]] = {s: list(_named(found_at[s], kind)) for s in SPLITS}
     if not found_at["val"]:
         held = [pair for pair in found["train"] if _tenth(pair.image.stem)]
         if not held or len(held) == len(found["train"]):
@@ -96,12 +112,12 @@ def _refuse_copies(owner: dict[Path, Split]) -> None:
             raise UserError(f"{file} (test) is a copy of {same} ({owner[same]}); remove one")
 
 
-def _named(sets: list[Place]) -> Iterator[Pair]:
+def _named(sets: list[Place], kind: Kind) -> Iterator[Pair]:
     """Pairs of one or more sets; the names of several sets begin with the set's."""
     labels = [label(place) for place in sets]
     again = Counter(labels)
     for number, (name, (_, folders)) in enumerate(zip(labels, sets, strict=True)):
-        pairs, problems = match(folders)
+        pairs, problems = kind.match(folders)
         if problems:
             raise UserError(problems[0])
         prefix = f"{name}{number + 1}_" if again[name] > 1 else f"{name}_"
@@ -109,7 +125,7 @@ def _named(sets: list[Place]) -> Iterator[Pair]:
             yield Pair(stem if len(sets) == 1 else prefix + stem, image, mask)
 
 
-def match(folders: Folders) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+def match(folders: Folders) -> Matched:
     """Images and masks by their common stem, and what is wrong with the folders."""
     problems: list[str] = []
     images, masks = (_by_stem(f, problems) for f in (folders.images, folders.masks))

@@ -74,7 +74,7 @@ def find(root: Path, image_dir: str = "", mask_dir: str = "") -> list[Folders]:
 def _walk(
     folder: Path, parts: tuple[str, ...], image_dir: str, mask_dir: str
 ) -> Iterator[Folders]:
-    below = _subfolders(folder)
+    below = subfolders(folder)
     pairs: list[tuple[Path, Path, tuple[str, ...]]]
     if image_dir:
         images, masks = folder / image_dir, folder / mask_dir
@@ -94,7 +94,7 @@ def _pairs(folder: Path, below: list[Path]) -> list[tuple[Path, Path, tuple[str,
     """(images, masks, what their names have in common) of the folders right below `folder`."""
     by_key: dict[tuple[Kind, str], list[Path]] = {}
     for path in below:
-        kind, key = _kind(path.name)
+        kind, key = kind_of(path.name)
         by_key.setdefault((kind, key.lower()), []).append(path)
     pairs: list[tuple[Path, Path, tuple[str, ...]]] = []
     for (kind, key), masks in by_key.items():
@@ -107,23 +107,23 @@ def _pairs(folder: Path, below: list[Path]) -> list[tuple[Path, Path, tuple[str,
                 f"{folder} holds several folders that may be images or masks ({names}); "
                 "say which with --image-dir and --mask-dir"
             )
-        pairs.append((images[0], masks[0], (_kind(images[0].name)[1],) if key else ()))
+        pairs.append((images[0], masks[0], (kind_of(images[0].name)[1],) if key else ()))
     return pairs
 
 
 def _nested(images: Path, masks: Path, parts: tuple[str, ...]) -> Iterator[Folders]:
     """The pair itself, or the folders in it: images/train, images/test, ..."""
-    deeper = [] if _has_files(images) else _subfolders(images)
+    deeper = [] if has_images(images) else subfolders(images)
     if not deeper:
         yield Folders(images, masks, parts)
     for path in deeper:
         if (masks / path.name).is_dir():
             yield Folders(path, masks / path.name, (*parts, path.name))
-        elif _has_files(masks):
+        elif has_images(masks):
             yield Folders(path, masks, (*parts, path.name), shared=True)
 
 
-def _kind(name: str) -> tuple[Kind, str]:
+def kind_of(name: str) -> tuple[Kind, str]:
     """What a folder's name says it holds, and the rest of the name."""
     if name.lower() in WHOLE_NAMES:
         return WHOLE_NAMES[name.lower()], ""
@@ -142,7 +142,8 @@ def words(name: str) -> list[str]:
     return re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
+    """The folders right in a folder, hidden ones left out."""
     try:
         with os.scandir(folder) as entries:
             names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
@@ -156,6 +157,7 @@ def is_image(name: str) -> bool:
     return not name.startswith(".") and bool(ENDINGS.fullmatch(Path(name).suffix))
 
 
-def _has_files(folder: Path) -> bool:
+def has_images(folder: Path) -> bool:
+    """Whether an image lies right in a folder."""
     with os.scandir(folder) as entries:
         return any(is_image(e.name) for e in entries)

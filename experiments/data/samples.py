@@ -1,8 +1,8 @@
 """One split of a data set, and the batches a run draws from it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -118,17 +118,47 @@ def batches(
         UserError: a batch that does not divide by the ranks, or is larger than the data; a file
             that cannot be read.
     """
-    if batch % world or not 0 < batch <= len(samples):
+    share = checked_share(len(samples), batch, rank, world)
+    kept = replace(samples, keep=samples.keep // workers) if workers else samples
+    rows = Order(seed, len(samples), batch, start, steps, share)
+    # bytes: a quarter of what floats would take between processes
+    for images, targets in loaded(kept, rows, stack, workers, device):
+        yield images.float() / 255, targets.float() / 255
+
+
+def checked_share(length: int, batch: int, rank: int, world: int) -> slice:
+    """The part of a batch from `length` samples that is a rank's.
+
+    Raises:
+        UserError: a batch that does not divide by the ranks, or is larger than the data.
+    """
+    if batch % world or not 0 < batch <= length:
         raise UserError(
-            f"a batch of {batch} from {len(samples)} samples for {world} processes: expected a "
+            f"a batch of {batch} from {length} samples for {world} processes: expected a "
             "multiple of the processes, and no more than the samples"
         )
-    share = slice(rank * batch // world, (rank + 1) * batch // world)
+    return slice(rank * batch // world, (rank + 1) * batch // world)
+
+
+def loaded(
+    samples: Dataset[Any],
+    rows: Iterable[list[Any]],
+    collate: Callable[[list[Any]], tuple[Tensor, Tensor]],
+    workers: int,
+    device: torch.device | str,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields the samples of each row of keys, collated, on `device`.
+
+    Made by `workers` processes (0: this one).
+
+    Raises:
+        UserError: a file that cannot be read; a process that was ended.
+    """
     on_gpu = torch.device(device).type == "cuda"
-    loader: DataLoader[tuple[Pixels, Pixels]] = DataLoader(
-        replace(samples, keep=samples.keep // workers) if workers else samples,
-        batch_sampler=_Order(samples, seed, batch, start, steps, share),
-        collate_fn=stack,  # bytes: a quarter of what floats would take between processes
+    loader: DataLoader[Any] = DataLoader(
+        samples,
+        batch_sampler=rows,
+        collate_fn=collate,
         num_workers=workers,
         multiprocessing_context=context() if workers else None,
         worker_init_fn=begin if workers else None,
@@ -136,23 +166,22 @@ def batches(
     )
     with plain_errors():
         for images, targets in loader:
-            images, targets = (x.to(device, non_blocking=on_gpu) for x in (images, targets))
-            yield images.float() / 255, targets.float() / 255
+            yield images.to(device, non_blocking=on_gpu), targets.to(device, non_blocking=on_gpu)
 
 
 @dataclass(frozen=True)
-class _Order:
+class Order:
     """The index batches of one rank, drawn as they are needed."""
 
-    samples: Samples
     seed: int
+    length: int
     batch: int
     start: int
     steps: int
     share: slice
 
     def __iter__(self) -> Iterator[list[int]]:
-        rows = order(self.seed, len(self.samples), self.batch, self.start, self.steps)
+        rows = order(self.seed, self.length, self.batch, self.start, self.steps)
         return (row[self.share] for row in rows)
 
 

@@ -16,6 +16,7 @@ from experiments.errors import UserError, unknown
 
 HERE = Path(__file__).parent
 SHIPPED = ("embedded", "thin3d")
+WORDS = "words"  # ships too, for text: see text_sets
 SMALL = 1 << 28  # bytes; larger splits are not read whole for their digest
 Augmentation = Literal["background", "flip", "crop", "rotate", "enhance", "pepper", "dynamic"]
 
@@ -29,7 +30,10 @@ class Counts:
     test: int = 0
 
 
-DEFAULT_COUNTS = Counts(train=488, val=40, test=92)  # embedded: 8, 2, 4 of each object
+DEFAULT_COUNTS = {
+    "embedded": Counts(train=488, val=40, test=92),  # 8, 2, 4 of each object
+    WORDS: Counts(train=400, val=40, test=150),
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def configure(
     """
     counts = base.counts
     if name != base.name:
-        counts = DEFAULT_COUNTS if name == "embedded" else Counts()
+        counts = DEFAULT_COUNTS.get(name, Counts())
     return replace(
         base, name=name, counts=counts, image_dir=image_dir or "", mask_dir=mask_dir or ""
     )
@@ -128,7 +132,7 @@ def _embedded(split: Split, size: tuple[int, int], count: int) -> Samples:
     names = [f"{split}_{i:04d}" for i in range(count)]
     groups = [objects[i % len(objects)]["group"] for i in range(count)]
     files = [EMBEDDED / entry["file"] for entry in objects + photographs]
-    return Samples(names, groups, size, source, _digest(files, [*names, *groups], size))
+    return Samples(names, groups, size, source, digest(files, [*names, *groups], size))
 
 
 def _folder(data: DataConfig, split: Split, pairs: list[Pair], count: int) -> Samples:
@@ -140,12 +144,14 @@ def _folder(data: DataConfig, split: Split, pairs: list[Pair], count: int) -> Sa
     found = [groups.get(name, name) for name in names]
     files = [file for pair in chosen for file in (pair.image, pair.mask)]
     shelf = Shelf(files, data.size, len(names)) if data.cache else None
-    digest = _digest(files, [*names, *found], data.size, {pair.mask for pair in chosen})
-    return Samples(names, found, data.size, Files(tuple(chosen)), digest, shelf)
+    contents = digest(files, [*names, *found], data.size, {pair.mask for pair in chosen})
+    return Samples(names, found, data.size, Files(tuple(chosen)), contents, shelf)
 
 
 def _pairs(data: DataConfig) -> dict[Split, list[Pair]]:
     name = data.name
+    if name == WORDS:
+        raise UserError(f"{WORDS!r} are words and have no masks: grids of text take them")
     if name == "thin3d":
         name = str(HERE / "thin3d")
     elif not any(mark in name for mark in "/\\=+") and not Path(name).is_dir():
@@ -158,7 +164,7 @@ def _groups() -> dict[str, str]:
         return {row["file"]: row["objects"] for row in csv.DictReader(file)}
 
 
-def _digest(
+def digest(
     files: list[Path],
     names: list[str],
     size: tuple[int, int],

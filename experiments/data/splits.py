@@ -1,7 +1,7 @@
 """Which folders of images and masks make up each split of a data set, by its name."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -12,6 +12,7 @@ from experiments.errors import UserError
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Place = tuple[Path, Folders]  # the root that was named, and what was found in it
+Find = Callable[[Path, str, str], list[Folders]]
 SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("train", "tr", "trn", "training"), "train"),
     **dict.fromkeys(("val", "vd", "valid", "validation", "dev"), "val"),
@@ -21,18 +22,20 @@ SPLIT_WORDS: dict[str, Split] = {
 TEST_SETS = frozenset({"chameleon", "nc4k", "davis-s", "dut-omron", "ecssd", "hku-is", "pascal-s"})
 
 
-def places(name: str, image_dir: str = "", mask_dir: str = "") -> dict[Split, list[Place]]:
+def places(
+    name: str, image_dir: str = "", mask_dir: str = "", find: Find = layouts.find
+) -> dict[Split, list[Place]]:
     """The folders of each split, each with the root they were found under; val may be empty.
 
     `name` is a root folder, several joined by `+`, or `train=A+B,val=C,test=D`; one root may have
-    a label before it, as in `DIS5K=/data/DIS5K`.
+    a label before it, as in `DIS5K=/data/DIS5K`. `find` finds the folders below a root.
 
     Raises:
         UserError: a split that is missing or that no folder name tells.
     """
     found: dict[Split, list[Place]] = {split: [] for split in SPLITS}
     for split, root in terms(name):
-        folders = layouts.find(root, image_dir, mask_dir)
+        folders = find(root, image_dir, mask_dir)
         if split is None:
             _by_name(root, folders, found)
         else:
