@@ -1,6 +1,7 @@
-"""What a BiRefNet costs, and its ONNX file: python -m models
+"""What a model costs, and a BiRefNet's ONNX file: python -m models
 
-Without --onnx: a table of parameters, multiply-adds and memory, a row per preset.
+Without --onnx: a table of parameters, multiply-adds and memory, a row per preset; those that begin
+with dbnet are text detectors.
 """
 
 import argparse
@@ -8,17 +9,21 @@ import ast
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from models import summary
+from models import dbnet, summary
 from models.birefnet import PRESETS, BiRefNet
 from models.names import unknown
 from models.switches import Switches
 
+DETECTORS = {f"dbnet_{name}": name for name in dbnet.PRESETS}
+NAMES = (*PRESETS, *DETECTORS)
 EXAMPLES = """examples:
   python -m models --summary
   python -m models --backbone pvt_v2_b0 --switch inward=image --switch outward=4 --size 512
+  python -m models --preset dbnet_lite --switch body=birefnet
   python -m models --onnx lite.onnx --checkpoint saved/lite --size 512
 """
 WEIGHTLESS = "what a model costs does not depend on its weights"
@@ -64,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     what = p.add_mutually_exclusive_group()
     what.add_argument("--summary", action="store_true", help="print the table; the default")
     what.add_argument("--onnx", metavar="FILE", help="write the evaluation graph, and compare it")
-    p.add_argument("--preset", metavar="NAME", help=f"only this one ({', '.join(PRESETS)})")
+    p.add_argument("--preset", metavar="NAME", help=f"only this one ({', '.join(NAMES)})")
     p.add_argument("--backbone", metavar="NAME", help="another one; alone: of preset official")
     p.add_argument(
         "--switch",
@@ -73,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="KEY=VALUE",
         dest="switches",
-        help="any switch of BiRefNet; may be given several times",
+        help="any switch of the model; may be given several times",
     )
     p.add_argument("--size", type=pixels, metavar="PX", help="height and width; the preset's own")
     p.add_argument("--markdown", action="store_true", help="the table as Markdown")
@@ -91,9 +96,11 @@ def chosen(options: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
     if options.backbone:
         own["backbone"] = options.backbone
     if options.preset is None:
-        return (["official"] if own or options.onnx else list(PRESETS)), own
-    if options.preset not in PRESETS:
-        raise unknown("preset", options.preset, PRESETS)
+        return (["official"] if own or options.onnx else list(NAMES)), own
+    if options.preset not in NAMES:
+        raise unknown("preset", options.preset, NAMES)
+    if options.onnx and options.preset in DETECTORS:
+        raise ValueError(f"--onnx writes a BiRefNet, and {options.preset} is a DBNet")
     return [options.preset], own
 
 
@@ -146,11 +153,15 @@ def to_table(options: argparse.Namespace) -> str:
     """The table of costs."""
     names, own = chosen(options)
     told = "".join(f", {key}={value}" for key, value in own.items())
-    costs = {
-        name + told: summary.cost(options.size or summary.SIZES[name], {**PRESETS[name], **own})
-        for name in names
-    }
+    costs = {name + told: cost(name, options.size or summary.SIZES[name], own) for name in names}
     return summary.table(costs, options.markdown)
+
+
+def cost(preset: str, size: int, own: dict[str, Any]) -> summary.Cost:
+    """Of a preset with switches of one's own."""
+    if preset in DETECTORS:
+        return summary.cost(size, own, partial(dbnet.DBNet.preset, DETECTORS[preset]))
+    return summary.cost(size, {**PRESETS[preset], **own})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,27 +1,21 @@
 """BiRefNet (Zheng et al., CAAI AIR 2024), module by module as the official code has it."""
 
-from contextlib import nullcontext
 from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from huggingface_hub import PyTorchModelHubMixin
 from kornia.filters import laplacian
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from models import backbones
-from models.blocks import resize, squeeze_module
-from models.checkpointing import recompute
-from models.checks import check_finite, check_kind, check_statistics
-from models.decoder import STRIDE, Decoder
+from models.blocks import resize
+from models.decoder import STRIDE
 from models.names import unknown
 from models.refinement import Refiner, RefUNet
 from models.switches import Switches
+from models.trunk import LEAST, Trunk, pad
 
-LEAST = 2 * STRIDE  # the image at half size still has a pixel at the deepest stride
 PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     "lite": {
@@ -54,7 +48,7 @@ class BiRefNetOutput(NamedTuple):
 
 
 class BiRefNet(
-    nn.Module,
+    Trunk,
     PyTorchModelHubMixin,
     library_name="seglossary",
     paper_url="https://arxiv.org/abs/2401.03407",
@@ -73,22 +67,12 @@ class BiRefNet(
     """
 
     def __init__(self, backbone: str = "swin_v1_l", **switches: Any) -> None:
-        super().__init__()
-        s = self.switches = Switches.of({"backbone": backbone, **switches})
+        s = Switches.of({"backbone": backbone, **switches})
+        super().__init__(s)
         self._hub_mixin_config = asdict(s)
-        self.pretrained = bool(s.weights)
-        self.bb = backbones.build(s.backbone, s.weights, s.drop_path)
-        self.bb.checkpoint(s.checkpoint)
-        double = 2 if s.multi_scale_input == "cat" else 1
-        channels = [double * c for c in self.bb.channels]
-        joined = channels[0] + sum(channels[1 : 1 + s.context])
-        self.cls_head = nn.Sequential(nn.Linear(channels[0], s.classes)) if s.classes else None
-        self.squeeze_module = squeeze_module(
-            s.squeeze, joined, channels[0], s.widths, s.decoder_attention
-        )
-        recompute(self.squeeze_module, s.checkpoint)
-        neck = [double * c for c in s.neck_channels] if self.bb.plain else None
-        self.decoder = Decoder(channels, s.decoder, s.widths, neck)
+        told = self.bb.channels[0] * (2 if s.multi_scale_input == "cat" else 1)
+        self.cls_head = nn.Sequential(nn.Linear(told, s.classes)) if s.classes else None
+        self._add_decoder()
         self.refiner = _refiner(s)
         self.freeze(s.frozen)
 
@@ -129,35 +113,6 @@ class BiRefNet(
             ) from error
         return model
 
-    def freeze(self, stages: bool | int) -> None:
-        """Freeze the encoder's first stages and train the others.
-
-        `bb.requires_grad_(True)` alone gives gradients, but leaves them in evaluation mode.
-
-        Args:
-            stages: 0 to 5; True is all, False none.
-
-        Raises:
-            ValueError: another number.
-        """
-        if not isinstance(stages, int) or stages not in range(6):
-            raise ValueError(f"stages are {stages!r}, expected True, False or 0 to 5")
-        self.frozen = 5 if stages is True else int(stages)
-        for i, stage in enumerate(self.bb.stages()):
-            for module in stage:
-                module.requires_grad_(i >= self.frozen)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> "BiRefNet":
-        """As usual, but the encoder's frozen stages stay in evaluation mode."""
-        super().train(mode)
-        for stage in self.bb.stages()[: self.frozen]:
-            for module in stage:
-                module.eval()
-        if self.frozen == 5:
-            self.bb.eval()
-        return self
-
     def forward(self, image: Tensor) -> BiRefNetOutput:
         """Segment ImageNet-normalised images (B, 3, H, W) of any size from 64 px on.
 
@@ -167,11 +122,8 @@ class BiRefNet(
                 image in training with batch norm, NaN or infinite pixels. The last are not looked
                 for when compiled, nor in training on a GPU.
         """
-        self._check(image)
-        height, width = image.shape[-2:]
-        image = image.contiguous(memory_format=torch.channels_last)
-        stride = STRIDE * self._scale
-        padded = F.pad(image, (0, -width % stride, 0, -height % stride), mode="replicate")
+        self._check(image, LEAST * self._scale)
+        padded = pad(image, STRIDE * self._scale)
         levels, gradients, classes = self._segment(padded)
         if self.refiner is not None:
             for _ in range(self.switches.refine_iterations):
@@ -192,36 +144,8 @@ class BiRefNet(
         image = resize(image, tuple(side // self._scale for side in image.shape[-2:]))
         maps = self._encode(image)
         classes = None if self.cls_head is None else self.cls_head(maps[0].mean(dim=(2, 3)))
-        if self.switches.context:
-            size = maps[0].shape[-2:]
-            finer = [resize(m, size) for m in maps[self.switches.context : 0 : -1]]
-            maps[0] = torch.cat((*finer, maps[0]), dim=1)
-        maps[0] = self.squeeze_module(maps[0])
-        levels, gradients = self.decoder(image, maps)
+        levels, gradients = self.decoder(image, self._squeeze(maps))
         return levels, gradients, classes
-
-    def _encode(self, image: Tensor) -> list[Tensor]:
-        """Encoder maps, coarse to fine, the half-size image's joined to them."""
-        join = self.switches.multi_scale_input
-        trained = any(p.requires_grad for p in self.bb.parameters())
-        with nullcontext() if trained else torch.no_grad():
-            maps: list[Tensor] = self.bb(image)
-            if join != "none":
-                half = resize(image, tuple(side // 2 for side in image.shape[-2:]))
-                sizes = (m.shape[-2:] for m in maps)
-                halves = [resize(h, size) for h, size in zip(self.bb(half), sizes, strict=True)]
-                pairs = zip(maps, halves, strict=True)
-                maps = [torch.cat((m, h), dim=1) if join == "cat" else m + h for m, h in pairs]
-        return maps[::-1]
-
-    def _check(self, image: Tensor) -> None:
-        check_kind(image, next(self.parameters()).dtype, LEAST * self._scale)
-        check_statistics(self, image)
-        if torch.compiler.is_compiling() or image.is_meta:
-            return  # a compiled graph cannot stop to look at values, a meta tensor has none
-        if self.training and image.device.type != "cpu":
-            return  # to look would wait for the device; a training loop sees it in its loss
-        check_finite(image)
 
 
 def _refiner(s: Switches) -> nn.Module | None:

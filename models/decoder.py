@@ -48,6 +48,8 @@ class Decoder(nn.Module):
         widths: channels inside.
         neck: channels that maps of one stride (a plain transformer's) are brought to, coarse to
             fine, one map a stage; None for an encoder whose maps are a pyramid.
+        logits: whether there is what makes logits of the last map and of the image at full size;
+            without it the decoder gives `features` alone.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Decoder(nn.Module):
         switches: DecoderSwitches,
         widths: Widths,
         neck: Sequence[int] | None = None,
+        logits: bool = True,
     ) -> None:
         super().__init__()
         self.switches, self.neck = switches, neck is not None
@@ -74,15 +77,17 @@ class Decoder(nn.Module):
             recompute([self.get_submodule(f"decoder_block{stage}")], switches.checkpoint)
             if stage > 1 and switches.lateral != "none":
                 self.add_module(f"lateral_block{stage}", BasicLatBlk(given[i + 1], out[i]))
+        self.channels = out[3]
         if switches.inward != "none":
-            self._add_inward(inward, widths)
-        self.conv_out1 = nn.Sequential(nn.Conv2d(out[3] + inward[3], 1, 1))
+            self._add_inward(inward, widths, logits)
+        if logits:
+            self.conv_out1 = nn.Sequential(nn.Conv2d(out[3] + inward[3], 1, 1))
         self._add_heads(out, widths)
 
-    def _add_inward(self, inward: list[int], widths: Widths) -> None:
+    def _add_inward(self, inward: list[int], widths: Widths, logits: bool) -> None:
         split = self.switches.inward == "patches"
-        stages = zip((5, *STAGES), (inward[0], *inward), (10, 8, 6, 4, 0), strict=True)
-        for stage, width, power in stages:
+        stages = [*zip((5, *STAGES), (inward[0], *inward), (10, 8, 6, 4, 0), strict=True)]
+        for stage, width, power in stages if logits else stages[:-1]:
             taken = 3 * 2**power if split else 3
             self.add_module(f"ipt_blk{stage}", SimpleConvs(taken, width, widths.inward))
 
@@ -107,6 +112,16 @@ class Decoder(nn.Module):
             image: (B, C, H, W), H and W multiples of 32; C = 3 where there is inward reference.
             maps: encoder maps, coarse to fine.
         """
+        x, levels, gradients = self.features(image, maps)
+        return [*levels, self._out(x, image)], gradients
+
+    def features(
+        self, image: Tensor, maps: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The last map (B, `channels`, H/4, W/4), which no logits are made of yet, and the rest.
+
+        It has seen the image wherever `inward` shows it but at full size: that joins the logits.
+        """
         levels: list[Tensor] = []
         gradients: list[Tensor] = []
         if self.neck:
@@ -121,17 +136,11 @@ class Decoder(nn.Module):
                 x = x + self.get_submodule(f"lateral_block{stage}")(finer)
             x = self._with_inward(stage, x, image)
         x = self._with_outward(1, self.get_submodule("decoder_block1")(x), gradients)
-        return [*levels, self._out(x, image)], gradients
+        return x, levels, gradients
 
     def _necked(self, i: int, x: Tensor, image: Tensor) -> Tensor:
-        """A map of a plain encoder, resized to its stage and brought to its channels.
-
-        The 1 x 1 convolution commutes with the bilinear resize; it goes where there is less to do.
-        """
-        size = tuple(side * 2**i // STRIDE for side in image.shape[-2:])
-        neck = self.get_submodule(f"pyramid_neck_x{STAGES[i]}")
-        smaller = size[0] * size[1] < x.shape[-2] * x.shape[-1]
-        return neck(resize(x, size)) if smaller else resize(neck(x), size)
+        """A map of a plain encoder, resized to its stage and brought to its channels."""
+        return resized(self.get_submodule(f"pyramid_neck_x{STAGES[i]}"), x, stage_size(i, image))
 
     def _with_inward(self, stage: int, x: Tensor, image: Tensor) -> Tensor:
         if self.switches.inward == "none":
@@ -162,6 +171,21 @@ class Decoder(nn.Module):
             return out
         block: SimpleConvs = self.get_submodule("ipt_blk1")  # type: ignore[assignment]
         return out + block.folded(image, seen)
+
+
+def stage_size(i: int, image: Tensor) -> tuple[int, ...]:
+    """(H, W) of stage i, counted from the coarsest, whose stride is 32."""
+    return tuple(side * 2**i // STRIDE for side in image.shape[-2:])
+
+
+def resized(conv: nn.Module, x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """A 1 x 1 convolution of a map brought to a size.
+
+    It commutes with the bilinear resize, and goes where there is less to do.
+    """
+    smaller = size[0] * size[1] < x.shape[-2] * x.shape[-1]
+    out: Tensor = conv(resize(x, size)) if smaller else resize(conv(x), size)
+    return out
 
 
 def patches(image: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -5,10 +5,10 @@ import hashlib
 import torch
 from torch import nn
 
-from models.birefnet import BiRefNet
+from models.trunk import Trunk
 
 
-def initialise(model: BiRefNet, seed: int) -> None:
+def initialise(model: Trunk, seed: int) -> None:
     """Draw every parameter that was not pretrained from its own stream, in place.
 
     A model with one module more, or one fewer, shares the initial values of all the others: arms

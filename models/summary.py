@@ -1,7 +1,8 @@
-"""What a BiRefNet costs, counted on tensors that have shapes and no numbers.
+"""What a model costs, counted on tensors that have shapes and no numbers.
 
 Multiply-adds are those of the convolutions and matrix products of one evaluation forward of one
-image; norms, resizing, activations and the sampling of deformable convolutions are not counted.
+image (DBNet's has no threshold map); norms, resizing, activations and the sampling of deformable
+convolutions are not counted.
 
 Weights are all parameters and buffers in float32, 4 bytes a number. Kept is what a training step
 holds from the forward pass to the backward pass for each further image of a batch, in float32,
@@ -11,7 +12,7 @@ of the encoder or block of the decoder keeps while it is computed again). Attent
 is written out; fused kernels keep less.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.birefnet import BiRefNet
+from models.trunk import Trunk
 
-SIZES = {"official": 1024, "lite": 128}  # that the presets are made for
+# that the presets are made for
+SIZES = {"official": 1024, "lite": 128, "dbnet_official": 640, "dbnet_lite": 160}
 HEADS = (
     "model",
     "size",
@@ -50,14 +53,14 @@ class Cost:
     kept_checkpointed: int
 
 
-def cost(size: int, switches: Mapping[str, Any]) -> Cost:
-    """What `BiRefNet(**switches)` costs with images (3, size, size); no weights are loaded.
+def cost(size: int, switches: Mapping[str, Any], build: Callable[..., Trunk] = BiRefNet) -> Cost:
+    """What `build(**switches)` costs with images (3, size, size); no weights are loaded.
 
     Raises:
         ValueError: unknown switches, a size that the model refuses.
     """
-    plain = _on_meta({**switches, "checkpoint": False})
-    again = _on_meta({**switches, "checkpoint": True})
+    plain = _on_meta(build, {**switches, "checkpoint": False})
+    again = _on_meta(build, {**switches, "checkpoint": True})
     two, three = (torch.empty(n, 3, size, size, device="meta") for n in (2, 3))
     parameters = list(plain.parameters())
     return Cost(
@@ -104,9 +107,9 @@ def table(costs: Mapping[str, Cost], markdown: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _on_meta(switches: dict[str, Any]) -> BiRefNet:
+def _on_meta(build: Callable[..., Trunk], switches: dict[str, Any]) -> Trunk:
     with torch.device("meta"):
-        return BiRefNet(**{**switches, "pretrained": False, "bb_pretrained": None})
+        return build(**{**switches, "pretrained": False, "bb_pretrained": None})
 
 
 def _storage(tensor: Tensor) -> int:

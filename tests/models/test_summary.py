@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from models import BiRefNet, summary
-from models.__main__ import main, switch
+from models import BiRefNet, DBNet, summary
+from models.__main__ import NAMES, main, switch
 from models.birefnet import PRESETS
 from models.summary import Cost, cost, kept, multiply_adds
 
@@ -100,7 +100,7 @@ def test_the_table_has_a_row_per_preset_in_aligned_columns(
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split()[:3] == ["model", "size", "parameters"]
     assert [row.split()[:5] for row in rows] == [
-        [name, "1024", "px", "220.18", "M"] for name in PRESETS
+        [name, "1024", "px", "220.18", "M"] for name in NAMES
     ]
     assert len({len(line) for line in (head, *rows)}) == 1
 
@@ -124,7 +124,17 @@ def test_a_truth_value_is_read_in_any_case(text: str) -> None:
 
 
 def test_every_preset_has_a_size() -> None:
-    assert summary.SIZES.keys() == PRESETS.keys()
+    assert summary.SIZES.keys() == set(NAMES)
+
+
+@pytest.mark.parametrize("body", ["fpn", "birefnet"])
+def test_a_detector_is_counted_with_its_body(body: str, capsys: pytest.CaptureFixture) -> None:
+    main(["--preset", "dbnet_lite", "--switch", f"body={body}", "--size", "64"])
+    with torch.device("meta"):
+        model = DBNet.preset("lite", pretrained=False, body=body)
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row[:2] == ["dbnet_lite,", f"body={body}"]
+    assert row[4] == f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f}"
 
 
 def test_a_row_of_ones_own_tells_its_switches(capsys: pytest.CaptureFixture) -> None:
@@ -139,6 +149,8 @@ def test_a_row_of_ones_own_tells_its_switches(capsys: pytest.CaptureFixture) -> 
     ("arguments", "told"),
     [
         (["--preset", "light"], "did you mean 'lite'?"),
+        (["--preset", "dbnet_lite", "--switch", "inward=image"], "is a switch of body='birefnet'"),
+        (["--preset", "dbnet_lite", "--onnx", "x.onnx"], "dbnet_lite is a DBNet"),
         (["--switch", "outwards=2"], "did you mean 'outward'?"),
         (["--switch", "outward"], "expected key=value"),
         (["--preset", "lite", "--size", "32"], "H and W from 64"),
