@@ -13,9 +13,9 @@ from experiments.config import RunConfig, deciding
 from experiments.errors import UserError
 from experiments.files import whole
 from experiments.history import History
+from experiments.model import Network
 from experiments.optim import Optimizer
 from experiments.watch import Stopped, Watch
-from models.birefnet import BiRefNet
 
 FILE = "training_state.pt"
 SHARE = 20  # saving takes at most one part in so many of the time
@@ -32,6 +32,7 @@ class Progress:
     best: float = -math.inf  # of the validations, negative where lower is better
     best_step: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    chosen: dict[str, float] = field(default_factory=dict)  # thresholds, with these weights
     # one entry a moment: (step, label counts, prediction counts), each (stages, 256)
     counts: list[tuple[int, list[list[int]], list[list[int]]]] = field(default_factory=list)
 
@@ -43,7 +44,7 @@ class Checkpoint:
         self,
         folder: Path,
         config: RunConfig,
-        model: BiRefNet,
+        model: Network,
         optimizer: Optimizer,
         history: History,
         watch: Watch,
@@ -131,7 +132,7 @@ class Checkpoint:
             ) from error
 
 
-def learned(model: BiRefNet) -> dict[str, Tensor]:
+def learned(model: Network) -> dict[str, Tensor]:
     """A copy of the weights that training changes: all but those of a frozen backbone."""
     frozen = not any(p.requires_grad for p in model.bb.parameters())
     kept = {k: v for k, v in model.state_dict().items() if not (frozen and k.startswith("bb."))}

@@ -1,6 +1,6 @@
 """What a run checks of its batches, and what it says of one that spoils the loss."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -43,26 +43,35 @@ def check_values(targets: Tensor) -> None:
 
 
 def non_finite(
-    folder: Path, row: Mapping[str, float], images: Tensor, targets: Tensor, what: str
+    folder: Path,
+    row: Mapping[str, float],
+    images: Tensor,
+    targets: Tensor,
+    what: str,
+    names: Sequence[str],
 ) -> NonFiniteLossError:
-    """Save a step's batch, this rank's slice of it; the error that says where it is and why."""
+    """Save a step's batch, this rank's slice of it; the error that says where it is and why.
+
+    `names` are those of the loss's terms in `row`.
+    """
     file = folder / "-".join(map(str, ("nonfinite_batch", *distributed.stream())))
     file = file.with_suffix(".safetensors")
     with whole(file) as draft:
         save_file({"images": images.contiguous(), "targets": targets.contiguous()}, draft)
     fault = _fault(targets)
+    terms = ", ".join(f"{name} {row[name]:g}" for name in names)
     cause = "a lower learning rate, warm-up or gradient clipping is the usual fix"
     if fault:
         cause = f"the data are at fault: {fault}"
     return NonFiniteLossError(
-        f"{what} is not finite at step {row['step']} (pixel {row['pixel']:g}, gradient "
-        f"{row['gradient']:g}); the batch is in {file}; {cause}"
+        f"{what} is not finite at step {row['step']} ({terms}); the batch is in {file}; {cause}"
     )
 
 
 def _fault(targets: Tensor) -> str:
     try:
-        losses.check_batch(torch.zeros_like(targets), targets)
+        maps = targets.flatten(0, 1)[:, None]  # a text target has four
+        losses.check_batch(torch.zeros_like(maps), maps)
     except ValueError as error:
         return str(error)
     return ""

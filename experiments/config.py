@@ -17,19 +17,21 @@ Knobs = Mapping[str, Any]  # the keywords of a registered loss or of the model, 
 PROJECT = Path(__file__).parent.parent
 # What decides a run's numbers. The command line, the ledger and the analysis do not.
 ASIDE = ("laws", "errata", "__main__.py")  # in losses/: they test and tell, and compute none
-CODE = ("losses", "models", "experiments/data")
+CODE = ("losses", "models", "experiments/data", "experiments/text")
 CODE_FILES = (
     "checkpoint.py",
     "device.py",
     "distributed.py",
     "evaluate.py",
     "gradient_record.py",
+    "masks.py",
     "metrics.py",
     "model.py",
     "objective.py",
     "optim.py",
     "scores.py",
     "seeding.py",
+    "task.py",
     "train.py",
 )
 # Fields that are no part of a run's identity, as no result depends on them: where its data lie
@@ -47,6 +49,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Schedule = Literal["constant", "cosine", "step"]
 Device = Literal["auto", "cpu", "cuda"]
 Variant = Literal["plain", "published"]
+TaskName = Literal["masks", "text"]
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,15 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Pixel loss by its registry name and knobs; gradient supervision's knobs and weight."""
+    """Main loss by its registry name and knobs; gradient supervision's knobs and weight.
+
+    `labels` are the knobs of a DB head's labels, from `shrink` to `shrink_end` over the run.
+    """
 
     pixel: Knobs = field(default_factory=lambda: {"name": "birefnet_pixel"})
     gradient: Knobs = field(default_factory=lambda: {"objective": "none"})
     gradient_weight: float = 1.0
+    labels: Knobs = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,8 @@ class RunConfig:
     train: TrainConfig
     loss: LossConfig
     select: str  # the validation metric that picks the checkpoint
+    task: TaskName = "masks"
+    boxes: Knobs = field(default_factory=dict)  # how a DB head's map becomes boxes
 
     def as_dict(self) -> dict[str, Any]:
         """The configuration as JSON has it."""

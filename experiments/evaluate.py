@@ -1,7 +1,8 @@
 """A model's metrics on a split, image by image, each mask at its own resolution."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,8 @@ class Evaluation:
     table: pd.DataFrame  # long: image, group, area, outline, components, metric, value
     scores: dict[str, float]  # mean over images of each metric; MAXIMA of the mean curves
     small: list[tuple[Pixels, Pixels]]  # predictions and masks at the size of thumbnails
+    chosen: dict[str, float] = field(default_factory=dict)  # thresholds that served it best
+    found: Sequence[Sequence[Any]] = ()  # of text: each image's detections
 
 
 def at_once(t: TrainConfig) -> int:

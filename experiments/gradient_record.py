@@ -13,6 +13,7 @@ import losses
 from experiments.data import Samples, normalise, to_tensors
 from experiments.objective import Objective, grown
 from models.birefnet import BiRefNet, BiRefNetOutput
+from models.trunk import Trunk
 
 BINS = 256
 PROBED = 8  # samples of a histogram
@@ -115,8 +116,8 @@ def _common(
     return {"G_MAE": float(np.abs(found - label).mean()), "G_corr": correlation}
 
 
-def grad_share(model: BiRefNet, pixel: Tensor, gradient: Tensor, scale: float = 1.0) -> float:
-    """Norm of the weighted gradient loss's gradient on the decoder over the pixel loss's.
+def grad_share(model: Trunk, pixel: Tensor, gradient: Tensor, scale: float = 1.0) -> float:
+    """Norm of a weighted further term's gradient on the decoder over the main term's.
 
     `scale` is float16's, without which small gradients would be zero; 1 elsewhere.
     """

@@ -7,15 +7,25 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from experiments import grids
-from experiments.config import Knobs, LossConfig, RunConfig, TrainConfig, code_digest, run_hash
-from experiments.data import DataConfig, load_splits
+from experiments import grids, text
+from experiments import task as tasks
+from experiments.config import (
+    Knobs,
+    LossConfig,
+    RunConfig,
+    TaskName,
+    TrainConfig,
+    code_digest,
+    run_hash,
+)
+from experiments.data import DataConfig
 from experiments.data.sources import configure
 from experiments.errors import UserError, unknown
 from experiments.metrics import GRADIENT, MAXIMA, METRICS
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # what names are: they become those of folders
-MEASURED = (*METRICS, *GRADIENT, *MAXIMA)  # what a run's test may be judged by
+VALIDATED = {"masks": METRICS, "text": text.VALIDATED}  # what may pick the checkpoint
+MEASURED = {"masks": (*METRICS, *GRADIENT, *MAXIMA), "text": text.MEASURED}  # and judge the test
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,7 @@ class Arm:
     about: str
     loss: LossConfig
     model: Knobs = field(default_factory=dict)
+    boxes: Knobs = field(default_factory=dict)  # before those of the preset
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,7 @@ class Preset:
     seeds: int = 8
     minutes: float | None = None  # a run takes, two at once on 2 cores; None: not measured
     test: bool = True  # False: the table shows no test and no verdict
+    boxes: Knobs = field(default_factory=dict)  # of text: how a map becomes boxes
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,7 @@ class Grid:
     guards: tuple[str, ...]
     margin: float
     presets: Mapping[str, Preset]
+    task: TaskName = "masks"
 
     def __post_init__(self) -> None:
         for kind, names in (("grid", [self.name]), ("preset", self.presets), ("arm", self.arms)):
@@ -71,11 +84,12 @@ class Grid:
             if arm not in self.arms:
                 raise unknown(f"arm in grid {self.name!r}", arm, self.arms)
         self._check_contrasts()
-        if self.primary not in METRICS:  # a validation gives it
-            raise unknown(f"primary metric in grid {self.name!r}", self.primary, METRICS)
+        if self.primary not in VALIDATED[self.task]:
+            known = VALIDATED[self.task]
+            raise unknown(f"primary metric in grid {self.name!r}", self.primary, known)
         for metric in self.guards:
-            if metric not in MEASURED:
-                raise unknown(f"guard in grid {self.name!r}", metric, MEASURED)
+            if metric not in MEASURED[self.task]:
+                raise unknown(f"guard in grid {self.name!r}", metric, MEASURED[self.task])
         if self.margin <= 0:
             raise UserError(f"grid {self.name!r}: margin is {self.margin}, expected above 0")
 
@@ -159,14 +173,12 @@ def with_losses(grid: Grid, names: Sequence[str]) -> Grid:
     Raises:
         UserError: an unknown loss, or the name of an arm that is there.
     """
-    from experiments.objective import main_loss  # the models: --help needs none of them
-
     arms, contrasts = dict(grid.arms), grid.contrasts
     for name in names:
         if name in arms:
             raise UserError(f"--loss {name}: {grid.name!r} has an arm of that name")
         try:
-            spec = main_loss(name)
+            spec = tasks.main_loss(name, grid.task)
         except ValueError as error:
             raise UserError(f"--loss: {error}") from error
         about = (spec.fn.__doc__ or name).strip().splitlines()[0]
@@ -205,9 +217,9 @@ def find_preset(
     return preset
 
 
-def data_digest(data: DataConfig) -> str:
+def data_digest(data: DataConfig, task: TaskName = "masks") -> str:
     """Digest over the three splits."""
-    return "-".join(samples.digest[:8] for samples in load_splits(data))
+    return "-".join(samples.digest[:8] for samples in tasks.find(task).splits(data))
 
 
 def cells(grid: Grid, preset: Preset) -> list[Cell]:
@@ -216,7 +228,7 @@ def cells(grid: Grid, preset: Preset) -> list[Cell]:
     Raises:
         UserError: two arms that are the same setting.
     """
-    digest = data_digest(preset.data)
+    digest = data_digest(preset.data, grid.task)
     resolved = []
     for seed in range(preset.seeds):
         for name in grid.arms:
@@ -241,4 +253,6 @@ def resolve(grid: Grid, preset: Preset, arm: str, seed: int) -> RunConfig:
         train=preset.train,
         loss=chosen.loss,
         select=grid.primary,
+        task=grid.task,
+        boxes={**preset.boxes, **chosen.boxes},
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from experiments.config import RunConfig
 from experiments.errors import UserError
 from experiments.files import whole
+from experiments.task import Task
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -18,11 +19,11 @@ FILE = "history.csv"
 FLUSH_SECONDS = 5.0  # who plots a running run sees it no later than that
 
 
-def columns(config: RunConfig) -> tuple[str, ...]:
+def columns(config: RunConfig, task: Task) -> tuple[str, ...]:
     """The columns of a run's history, known before it starts."""
     skipped = ("skipped",) if config.train.precision == "float16" else ()
-    steps = ("step", "loss", "lr", "pixel", "gradient", "grad_norm", *skipped)
-    return (*steps, "grad_share", "excess_bce", f"val_{config.select}")
+    steps = ("step", "loss", "lr", *task.TERMS, "grad_norm", *skipped)
+    return (*steps, *task.RECORDS, f"val_{config.select}")
 
 
 class History:

@@ -1,5 +1,6 @@
 """The model of a run, and what it is trained by."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +8,19 @@ import torch
 from torch import Tensor, nn
 
 import models
-from experiments.config import RunConfig, TrainConfig
+from experiments.config import RunConfig, TaskName, TrainConfig
 from experiments.errors import UserError
 from experiments.files import file_digest
-from experiments.objective import Objective
 from experiments.seeding import stream_seed
-from models.birefnet import BiRefNet, BiRefNetOutput
+from experiments.task import Criterion, Terms
+from models.birefnet import BiRefNet
+from models.dbnet import DBNet
+
+Network = BiRefNet | DBNet
+MAKERS: dict[TaskName, Callable[..., Network]] = {"masks": BiRefNet.preset, "text": DBNet.preset}
 
 
-def build_model(config: RunConfig) -> BiRefNet:
+def build_model(config: RunConfig) -> Network:
     """The model of a run; a parameter starts at a value of (seed, its name) alone.
 
     With `start` among the switches it is an official checkpoint's, the same for every seed.
@@ -35,14 +40,16 @@ def build_model(config: RunConfig) -> BiRefNet:
     return model
 
 
-def _initial(config: RunConfig, switches: dict[str, Any]) -> BiRefNet:
+def _initial(config: RunConfig, switches: dict[str, Any]) -> Network:
     try:
         if "start" in switches:
             file, digest = Path(switches.pop("start")), switches.pop("start_digest")
             if not file.is_file() or file_digest(file) != digest:
                 raise UserError(f"{file} is not the file (digest {digest}) of this run any more")
-            return models.load_official(file, **switches).train()
-        model = BiRefNet.preset(switches.pop("preset"), **switches)
+            official = models.load_official(file, **switches)
+            official.train()
+            return official
+        model = MAKERS[config.task](switches.pop("preset"), **switches)
     except ValueError as error:
         raise UserError(f"model of this arm: {error}") from error
     models.initialise(model, config.seed)
@@ -64,7 +71,7 @@ class Supervised(nn.Module):
     the module returns, so it returns the losses.
     """
 
-    def __init__(self, model: BiRefNet, objective: Objective, t: TrainConfig) -> None:
+    def __init__(self, model: Network, objective: Criterion, t: TrainConfig) -> None:
         super().__init__()
         self.model, self.objective = model, objective
         self.dtype = getattr(torch, t.precision)
@@ -72,15 +79,23 @@ class Supervised(nn.Module):
 
     def forward(
         self, inputs: Tensor, targets: Tensor, u: float, eager: bool
-    ) -> tuple[Tensor, Tensor, BiRefNetOutput]:
-        """Pixel term, gradient term and the detached output, at progress `u` in [0, 1].
+    ) -> tuple[Tensor, Terms, Any]:
+        """Loss, its terms and the detached output, at progress `u` in [0, 1].
 
-        `inputs` (B, 3, H, W) are ImageNet-normalised, `targets` (B, 1, H, W). `eager` is for
-        those who go back through the graph twice, which a compiled one does not allow.
+        `inputs` (B, 3, H, W) are ImageNet-normalised. `eager` is for those who go back through
+        the graph twice, which a compiled one does not allow.
         """
         half = self.dtype is not torch.float32
         with torch.autocast(inputs.device.type, self.dtype if half else None, enabled=half):
             out = (self.model if eager else self._compiled)(inputs)
-        parts = self.objective(out, inputs, targets, u)
-        levels, edges = ([z.detach() for z in maps] for maps in (out.levels, out.gradient_logits))
-        return parts.pixel, parts.gradient, BiRefNetOutput(levels[-1], levels, edges, None, None)
+        terms = self.objective(out, inputs, targets, u)
+        return self.objective.total(terms), terms, _detached(out)
+
+
+def _detached(out: Any) -> Any:
+    """A model's output without its graph."""
+    if isinstance(out, Tensor):
+        return out.detach()
+    if isinstance(out, list):
+        return [_detached(x) for x in out]
+    return out if out is None else type(out)(*map(_detached, out))

@@ -1,7 +1,6 @@
-"""What a run minimises: the pixel loss on every level plus weighted gradient supervision."""
+"""What segmentation minimises: the pixel loss on every level, weighted gradient supervision."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 import losses
 from experiments.config import LossConfig
 from experiments.errors import UserError
+from experiments.task import Terms, main_loss
 from models.birefnet import BiRefNetOutput
 
 LABEL_KNOBS = tuple(
@@ -18,24 +18,7 @@ LABEL_KNOBS = tuple(
     for p in signature(losses.gradient_labels).parameters.values()
     if p.kind is p.KEYWORD_ONLY
 )
-
-
-def main_loss(name: str) -> losses.Spec:
-    """The declaration of a loss that can be the main one; ValueError for others."""
-    spec = losses.spec(name)
-    if spec.kind not in ("logits", "levels"):
-        raise ValueError(
-            f"{name!r} is of kind {spec.kind!r}: a main loss is of kind 'logits' or 'levels'"
-        )
-    return spec
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The two terms of a step, unweighted."""
-
-    pixel: Tensor
-    gradient: Tensor
+KINDS: tuple[str, ...] = ("logits", "levels")  # of main losses
 
 
 class Objective:
@@ -50,7 +33,7 @@ class Objective:
         name = knobs.pop("name")
         gradient = dict(config.gradient)
         try:
-            self.per_level = main_loss(name).kind == "logits"
+            self.per_level = main_loss(name, "masks").kind == "logits"
             self._pixel = losses.build(name, **knobs)
             self._gradient: Callable[..., Tensor] = losses.build(
                 "gradient_supervision", **gradient
@@ -60,20 +43,24 @@ class Objective:
         self.weight = config.gradient_weight
         self.label_knobs: dict[str, Any] = {k: v for k, v in gradient.items() if k in LABEL_KNOBS}
 
-    def __call__(self, out: BiRefNetOutput, image: Tensor, target: Tensor, u: float) -> Parts:
-        """The terms at progress `u` in [0, 1]; `image` is ImageNet-normalised."""
+    def __call__(self, out: BiRefNetOutput, image: Tensor, target: Tensor, u: float) -> Terms:
+        """Both terms, unweighted, at progress `u` in [0, 1]; `image` is ImageNet-normalised."""
         gradient = out.logits.new_zeros(())
         if out.gradient_logits:
             coarse = out.levels[: len(out.gradient_logits)]
             gradient = self._gradient(out.gradient_logits, coarse, image, target, progress=u)
         if not self.per_level:
-            return Parts(self._pixel(out.levels, target, progress=u), gradient)
+            pixel = self._pixel(out.levels, target, progress=u)
+            return {"pixel": pixel, "gradient": gradient}
         levels = grown(out.levels, target.shape[-2:])
         maps = self._pixel.maps(target, progress=u)  # once for all levels
         weight, region = maps.get("weight"), maps.get("region")
         values = [self._pixel(z, target, progress=u, weight=weight, region=region) for z in levels]
-        pixel = torch.stack(values).sum()
-        return Parts(pixel, gradient)
+        return {"pixel": torch.stack(values).sum(), "gradient": gradient}
+
+    def total(self, terms: Terms) -> Tensor:
+        """The weighted sum."""
+        return terms["pixel"] + self.weight * terms["gradient"]
 
     def labels(self, out: BiRefNetOutput, image: Tensor, target: Tensor) -> list[Tensor]:
         """The gradient labels of this arm, one a stage (B, 1, H, W), detached."""

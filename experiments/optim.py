@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from experiments.config import TrainConfig
-from models.birefnet import BiRefNet
+from experiments.model import Network
 
 
 class Optimizer:
@@ -18,7 +18,7 @@ class Optimizer:
     overflow is skipped, and the scale halved (Micikevicius et al., ICLR 2018).
     """
 
-    def __init__(self, model: BiRefNet, t: TrainConfig, device: torch.device) -> None:
+    def __init__(self, model: Network, t: TrainConfig, device: torch.device) -> None:
         groups = parameter_groups(model, t)
         self.t = t
         self.adamw = torch.optim.AdamW(groups, weight_decay=t.weight_decay, fused=True)
@@ -62,7 +62,7 @@ class Optimizer:
         return [p for group in self.adamw.param_groups for p in group["params"]]
 
 
-def parameter_groups(model: BiRefNet, t: TrainConfig) -> list[dict[str, Any]]:
+def parameter_groups(model: Network, t: TrainConfig) -> list[dict[str, Any]]:
     """Optimizer groups: the backbone at its own rate, and the rest; `base` is the full rate."""
     backbone = [p for p in model.bb.parameters() if p.requires_grad]
     known = {id(p) for p in backbone}

@@ -36,7 +36,7 @@ def initial_rms(config: RunConfig) -> float:
     torch.manual_seed(config.seed)
     inputs = normalise(images)
     out = model(inputs)
-    term = objective(out, inputs, targets, 0.0).gradient
+    term = objective(out, inputs, targets, 0.0)["gradient"]
     grads = torch.autograd.grad(term, out.gradient_logits, allow_unused=True)
     squares = [g.square().mean() for g in grads if g is not None]
     return float(torch.stack(squares).mean().sqrt()) if squares else 0.0
@@ -62,6 +62,8 @@ def main() -> int:
     options = p.parse_args()
     try:
         grid = grids.find(options.grid)
+        if grid.task != "masks":
+            raise UserError(f"{grid.name!r} is a grid of {grid.task}: no gradient supervision")
         preset = grids.find_preset(grid, options.preset)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

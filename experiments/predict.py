@@ -1,4 +1,4 @@
-"""Masks for a folder of images, by a run's checkpoint or an official one.
+"""Masks, or words, for a folder of images, by a run's checkpoint or an official one.
 
 python -m experiments.predict results/grad_loss/laptop/runs/RUN photos --out masks
 """
@@ -6,46 +6,52 @@ python -m experiments.predict results/grad_loss/laptop/runs/RUN photos --out mas
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
-import numpy as np
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tqdm import tqdm
 
 import models
-from experiments.config import LossConfig, RunConfig, TrainConfig
-from experiments.data import DataConfig, normalise, to_tensors
-from experiments.data.decode import Pixels, read_image
-from experiments.data.layouts import is_image
+from experiments import predict_masks, predict_text
+from experiments.config import LossConfig, RunConfig, TaskName, TrainConfig
+from experiments.data import DataConfig
 from experiments.device import choose
 from experiments.errors import UserError
 from experiments.evaluate import CHUNK
-from experiments.files import whole
-from experiments.model import build_model
+from experiments.model import Network, build_model
+from experiments.predict_files import batches, found, targets_of
 from experiments.results import FINISHED
-from experiments.scores import at_resolution
 from models.birefnet import BiRefNet
+from models.dbnet import DBNet
 
+OF_TEXT = ("form", "cut", "least_score")  # options
 WEIGHTS = "checkpoint.safetensors"
 OFFICIAL = (1024, 1024)  # what the official checkpoints are made for
 
 
-@dataclass(frozen=True)
-class Read:
-    """An image as the model takes it, and its own shape."""
+class Predictor(Protocol):
+    """What turns images into files."""
 
-    file: Path
-    pixels: Pixels  # (h, w, 3), at the model's size
-    shape: tuple[int, int]  # (H, W) of the file, upright
+    @property
+    def size(self) -> tuple[int, int]:
+        """What the model sees, (H, W)."""
+        ...
+
+    def read(self, file: Path) -> Any:
+        """An image as the model takes it; UserError where it cannot be read."""
+        ...
+
+    def write(self, batch: Sequence[Any], targets: Sequence[Sequence[Path]]) -> None:
+        """Predict, and write the files of each image."""
+        ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 0 only if every image has its mask."""
+    """The command line; returns the exit code: 0 only if every image has its files."""
     options = parser().parse_args(arguments)
     try:
         failed = run(options)
@@ -53,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for reason in failed:
-        print(f"no mask: {reason}", file=sys.stderr)
+        print(f"left out: {reason}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -61,7 +67,8 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     p = argparse.ArgumentParser(
         prog="python -m experiments.predict",
-        description="Write a mask for each image: 8-bit grey, at the image's own resolution.",
+        description="Write a mask for each image: 8-bit grey, at the image's own resolution. Of a "
+        "run on text: the words' corners as res_NAME.txt (ICDAR 2015), drawn in NAME.jpg.",
     )
     p.add_argument(
         "model",
@@ -69,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
         help="a run's folder, or an official checkpoint: a file, or its name on the hub",
     )
     p.add_argument("images", type=Path, metavar="IMAGES", help="a folder of images, or one image")
-    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="where masks go")
+    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="where files go")
     p.add_argument(
         "--size",
         type=int,
@@ -79,102 +86,113 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     p.add_argument("--batch", type=int, default=CHUNK, metavar="N", help=f"default: {CHUNK}")
-    p.add_argument("--overwrite", action="store_true", help="replace masks that are there")
+    p.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    words = p.add_argument_group("of a run on text (default: as the run was tested)")
+    words.add_argument("--form", choices=("box", "polygon"), help="what a word's outline may be")
+    words.add_argument("--cut", type=float, metavar="P", help="probability above which is text")
+    words.add_argument("--least-score", type=float, metavar="P", help="a word's mean probability")
     return p
 
 
 def run(options: argparse.Namespace) -> list[str]:
-    """Write the masks; returns why an image got none, for each that did not.
+    """Write the files; returns why an image got none, for each that did not.
 
     Raises:
-        UserError: no such model, no images, masks that are there already.
+        UserError: no such model, no images, files that are there already.
     """
     if options.batch < 1:
         raise UserError(f"--batch is {options.batch}, expected 1 or more")
     if options.size and min(options.size) < 1:
         raise UserError(f"--size is {tuple(options.size)}, expected 1 or more for each side")
-    targets = masks_of(found(options.images), options.out, overwrite=options.overwrite)
-    device = choose(options.device)
-    model, size = load(options.model)
-    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    size = tuple(options.size) if options.size else size
+    task = task_of(options.model)
+    files = found(options.images)
+    targets = targets_of(files, options.out, task, overwrite=options.overwrite)
+    predictor = predictor_of(options)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {options.out}: {error}") from error
     failed: list[str] = []
     with tqdm(total=len(targets), unit="image", disable=None) as bar:
-        for batch in batches(list(targets), size, options.batch, failed):
-            for one, mask in zip(batch, predict(model, batch, device), strict=True):
-                write(mask, targets[one.file])
+        for batch in batches(files, predictor.read, options.batch, failed):
+            try:
+                predictor.write([one for _, one in batch], [targets[file] for file, _ in batch])
+            except OSError as error:
+                raise UserError(f"cannot write to {options.out}: {error}") from error
+            except ValueError as error:
+                raise UserError(f"--size {predictor.size}: {error}") from error
             bar.update(len(batch))
-    print(f"{len(targets) - len(failed)} masks in {options.out}")
+    done = len(targets) - len(failed)
+    print(
+        f"{done} masks in {options.out}"
+        if task == "masks"
+        else f"words of {done} images in {options.out}"
+    )
     return failed
 
 
-def write(mask: Pixels, file: Path) -> None:
-    """Write a mask.
+def predictor_of(options: argparse.Namespace) -> Predictor:
+    """What the model of the options makes of images.
 
     Raises:
-        UserError: the disk does not take it.
+        UserError: no such model; an option that it has no use for.
     """
+    given = {name: getattr(options, name) for name in OF_TEXT}
+    given = {name: value for name, value in given.items() if value is not None}
+    if task_of(options.model) == "text":
+        knobs = predict_text.knobs_of(finished(folder_of(options.model)), given)
+    elif given:
+        option = next(iter(given)).replace("_", "-")
+        raise UserError(f"--{option} is for a run on text; {options.model} makes masks")
+    device = choose(options.device)
+    model, size = loaded(options.model)
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    size = tuple(options.size) if options.size else size
+    if isinstance(model, DBNet):
+        return predict_text.Words(model, size, device, knobs)
+    return predict_masks.Masks(model, size, device)
+
+
+def folder_of(source: str) -> Path:
+    """The folder of a run that is named by it, or by its checkpoint."""
+    path = Path(source)
+    return path.parent if path.name == WEIGHTS else path
+
+
+def finished(folder: Path) -> Path:
+    """The folder of a run; UserError where it is not finished."""
+    if not (folder / FINISHED).exists():
+        raise UserError(f"{folder} is a run that is not finished; the grid's command goes on")
+    return folder
+
+
+def task_of(source: str) -> TaskName:
+    """What a model was trained for; an official checkpoint, and one that is not there: masks."""
     try:
-        with whole(file) as draft:
-            Image.fromarray(mask).save(draft)
-    except OSError as error:
-        raise UserError(f"cannot write to {file.parent}: {error}") from error
-
-
-def found(images: Path) -> list[Path]:
-    """The image files of a folder, or the one file.
-
-    Raises:
-        UserError: nothing there, or no image.
-    """
-    if images.is_file():
-        return [images]
-    if not images.is_dir():
-        raise UserError(f"{images}: no such file or folder")
-    files = sorted(f for f in images.iterdir() if is_image(f.name) and f.is_file())
-    if not files:
-        raise UserError(f"{images} holds no image; folders inside it are not read")
-    return files
-
-
-def masks_of(images: Sequence[Path], out: Path, *, overwrite: bool) -> dict[Path, Path]:
-    """Where each image's mask goes: the same name, as .png.
-
-    Raises:
-        UserError: two images of one name; a mask that is there; the images' own folder.
-    """
-    targets = {file: out / f"{file.stem}.png" for file in images}
-    by_target = {target: file for file, target in targets.items()}
-    for file, target in targets.items():
-        if by_target[target] != file:
-            raise UserError(
-                f"{file.name} and {by_target[target].name} would have the same mask {target.name}"
-            )
-    there = [target for target in targets.values() if target.exists()]
-    if out.resolve() == images[0].parent.resolve():
-        raise UserError(f"--out {out} is the images' own folder; masks need one of their own")
-    if there and not overwrite:
-        raise UserError(
-            f"{len(there)} of {len(targets)} masks are there already, such as {there[0]}; give "
-            "another --out, or --overwrite"
-        )
-    return targets
+        plain = json.loads((folder_of(source) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "masks"
+    return "text" if isinstance(plain, dict) and plain.get("task") == "text" else "masks"
 
 
 def load(source: str) -> tuple[BiRefNet, tuple[int, int]]:
-    """A model in evaluation mode, and the size (H, W) it was trained at.
+    """A model that makes masks, in evaluation mode, and the size (H, W) it was trained at.
 
     `source` is a run's folder, or its checkpoint, or what `models.load_official` takes.
 
     Raises:
-        UserError: nothing there, a run that is not finished, a checkpoint that does not fit.
+        UserError: nothing there, a run that is not finished or on text, a checkpoint that does
+            not fit.
     """
-    path = Path(source)
-    folder = path.parent if path.name == WEIGHTS else path
+    model, size = loaded(source)
+    if isinstance(model, DBNet):
+        raise UserError(f"{source} is a run on text; expected one that makes masks")
+    return model, size
+
+
+def loaded(source: str) -> tuple[Network, tuple[int, int]]:
+    """As `load`, for a model of any task."""
+    path, folder = Path(source), folder_of(source)
     if (folder / "config.json").exists() and not (folder / "model.safetensors").exists():
         return _of_run(folder)
     if not path.exists() and (path.is_absolute() or source.count("/") != 1):
@@ -185,15 +203,16 @@ def load(source: str) -> tuple[BiRefNet, tuple[int, int]]:
         raise UserError(f"{source} is neither a run's folder nor a checkpoint: {error}") from error
 
 
-def _of_run(folder: Path) -> tuple[BiRefNet, tuple[int, int]]:
-    if not (folder / FINISHED).exists():
-        raise UserError(f"{folder} is a run that is not finished; the grid's command goes on")
+def _of_run(folder: Path) -> tuple[Network, tuple[int, int]]:
+    finished(folder)
     try:
         plain = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         height, width = plain["data"]["size"]
         data, training = DataConfig(size=(height, width)), TrainConfig(steps=1, batch=1, lr=1.0)
         # A model depends on its switches and, where an encoder is frozen as drawn, on the seed.
-        config = RunConfig(plain["seed"], data, plain["model"], training, LossConfig(), "")
+        config = RunConfig(
+            plain["seed"], data, plain["model"], training, LossConfig(), "", task_of(str(folder))
+        )
         weights = load_file(folder / WEIGHTS)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(f"{folder} is no run's folder, or is damaged: {error}") from error
@@ -210,35 +229,6 @@ def _of_run(folder: Path) -> tuple[BiRefNet, tuple[int, int]]:
             f"missing, {len(left)} left over, such as {[*missing, *left][0]}"
         )
     return model.eval(), (height, width)
-
-
-def batches(
-    files: Sequence[Path], size: tuple[int, int], count: int, failed: list[str]
-) -> Iterator[list[Read]]:
-    """Yields images, `count` at a time; those that cannot be read are told in `failed`."""
-    ready: list[Read] = []
-    for file in files:
-        try:
-            ready.append(Read(file, *read_image(file, size)))
-        except UserError as error:
-            failed.append(str(error))
-        if len(ready) == count:
-            yield ready
-            ready = []
-    if ready:
-        yield ready
-
-
-def predict(model: BiRefNet, batch: Sequence[Read], device: torch.device) -> list[Pixels]:
-    """8-bit masks (H, W), each at its image's own resolution; 255 is the object."""
-    images, _ = to_tensors([(one.pixels, one.pixels[..., 0]) for one in batch])
-    try:
-        with torch.inference_mode():
-            logits = model(normalise(images.to(device))).logits.cpu()
-    except ValueError as error:
-        raise UserError(f"--size {tuple(batch[0].pixels.shape[:2])}: {error}") from error
-    found = (at_resolution(one, read.shape) for one, read in zip(logits, batch, strict=True))
-    return [(255 * p).round().astype(np.uint8) for p in found]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The scales at which the grids of BiRefNet's losses are run."""
+"""The scales at which grids are run: those of masks, and those of text."""
+
+from dataclasses import replace
 
 from experiments.config import TrainConfig
 from experiments.data import Counts, DataConfig
@@ -48,3 +50,51 @@ PRESETS = {
         ),
     ),
 }
+
+SMALL = {"least_side": 2.0}  # pixels of a shrunk word; the published 3 is for 640 px
+WORDS = DataConfig(name="words", size=(160, 160), counts=Counts(train=400, val=40, test=150))
+TEXT_PRESETS = {
+    "smoke": Preset(
+        about="words drawn at 96 px: does it run; prints no test",
+        data=replace(WORDS, size=(96, 96), counts=Counts(train=16, val=8, test=8)),
+        model={"preset": "lite", "freeze_backbone": True},
+        train=TrainConfig(steps=6, batch=4, lr=1e-3, validations=2, moments=2),
+        seeds=2,
+        test=False,
+        boxes=SMALL,
+    ),
+    "laptop": Preset(
+        about="words drawn at 160 px, an FPN of 64 channels on a small frozen encoder",
+        data=WORDS,
+        model={"preset": "lite", "freeze_backbone": True},
+        train=TrainConfig(steps=200, batch=8, lr=2e-2, warmup=10, validations=8),
+        boxes=SMALL,
+    ),
+    "bench": Preset(
+        about="words drawn at 320 px, moved and coloured, longer",
+        data=replace(
+            WORDS,
+            size=(320, 320),
+            counts=Counts(train=2000, val=100, test=300),
+            augment=("flip", "rotate", "crop", "enhance"),
+        ),
+        model={"preset": "lite"},
+        train=TrainConfig(
+            steps=2000, batch=8, lr=2e-3, backbone_lr=0.3, warmup=50, validations=10, clip=5.0
+        ),
+    ),
+    "paper": Preset(
+        about="your data, 640 px, resnet50, 75000 steps of 16 (ICDAR 2015: 1200 epochs), on GPUs",
+        data=DataConfig(
+            name="",
+            size=(640, 640),
+            augment=("flip", "rotate", "crop"),
+            workers=8,
+        ),
+        model={"preset": "official", "pretrained": True},
+        train=TrainConfig(
+            steps=75_000, batch=16, lr=1e-3, weight_decay=1e-4, precision="bfloat16", threads=8,
+            validations=50,
+        ),
+    ),
+}  # fmt: skip

@@ -11,7 +11,16 @@ from pathlib import Path
 from experiments.config import PROJECT
 from experiments.results import FINISHED
 
-LIBRARIES = ("torch", "kornia", "transformers", "pysodmetrics", "numpy", "optuna")
+LIBRARIES = (
+    "torch",
+    "kornia",
+    "transformers",
+    "pysodmetrics",
+    "numpy",
+    "opencv-python-headless",
+    "shapely",
+    "optuna",
+)
 
 
 @cache

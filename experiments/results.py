@@ -7,9 +7,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from PIL import Image
 from safetensors.torch import save_file
 
 from experiments import checkpoint
@@ -17,6 +14,7 @@ from experiments.checkpoint import Progress
 from experiments.config import RunConfig
 from experiments.evaluate import Evaluation, signed
 from experiments.files import whole
+from experiments.task import Files
 from experiments.watch import Watch
 
 FINISHED = "metrics.json"  # written last: a folder that has it is complete
@@ -46,52 +44,29 @@ def write_results(
     config: RunConfig,
     state: Progress,
     tested: Evaluation | None,
-    pictures: pd.DataFrame | None,
-    maps: dict[str, Any],
+    files: Files,
     identity: Mapping[str, str],
     watch: Watch,
 ) -> None:
-    """Write a run's files, FINISHED last.
-
-    `tested` and its `pictures` are None where the test split was left alone.
-    """
+    """Write a run's files, FINISHED last; `tested` is None where the test was left alone."""
 
     def put(name: str) -> AbstractContextManager[Path]:
         watch.before_write()
         return whole(folder / name)
 
-    tables = {
-        "per_image.parquet": None if tested is None else tested.table,
-        "thumbnails.parquet": pictures,
-    }
-    for name, table in tables.items():
-        if table is not None:
-            with put(name) as draft:
-                table.to_parquet(draft, index=False)
+    if tested is not None:
+        with put("per_image.parquet") as draft:
+            tested.table.to_parquet(draft, index=False)
     with put("checkpoint.safetensors") as draft:
         save_file(state.best_weights, draft)
-    with put("gradient_maps.npz") as draft:
-        np.savez_compressed(draft, **maps, **_histograms(state))
-    with put("preview.png") as draft:
-        preview(maps).save(draft)
-    (folder / "predictions").mkdir(exist_ok=True)
-    for name, mask in zip(maps["names"], maps["prediction"], strict=True):
-        with put(f"predictions/{name}.png") as draft:
-            Image.fromarray(mask).save(draft)
+    for name, write in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        with put(name) as draft:
+            write(draft)
     with put(FINISHED) as draft:
         summary = {**identity, **_summary(config, state, tested)}
         draft.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     (folder / checkpoint.FILE).unlink(missing_ok=True)
-
-
-def _histograms(state: Progress) -> dict[str, Any]:
-    """Counts of gradient labels and predictions (moments, stages, 256), and their steps."""
-    steps, labels, found = zip(*state.counts, strict=True) if state.counts else ((), (), ())
-    return {
-        "moments": np.array(steps),
-        "hist_label": np.array(labels),
-        "hist_prediction": np.array(found),
-    }
 
 
 def _summary(config: RunConfig, state: Progress, tested: Evaluation | None) -> dict[str, Any]:
@@ -101,20 +76,6 @@ def _summary(config: RunConfig, state: Progress, tested: Evaluation | None) -> d
         "validation": signed(config.select, state.best),
         "select": config.select,
         "best_step": state.best_step,
+        **state.chosen,
         "seconds": round(state.seconds, 1),
     }
-
-
-def preview(maps: dict[str, Any]) -> Image.Image:
-    """Rows of image, target, prediction, edge weight, gradient label and gradient prediction."""
-    columns = [np.asarray(maps["image"])]
-    for name in ("target", "prediction", "edge_weight", "gradient_label", "gradient_prediction"):
-        if name in maps:
-            grey = np.asarray(maps[name], dtype=np.float32)
-            if name == "edge_weight":
-                grey = (grey - 1) / max(1e-6, float(grey.max()) - 1)
-            if np.asarray(maps[name]).dtype != np.uint8:
-                grey = grey * 255
-            columns.append(np.repeat(grey.round().astype(np.uint8)[..., None], 3, axis=-1))
-    rows = np.concatenate(columns, axis=2)
-    return Image.fromarray(rows.reshape(-1, *rows.shape[2:]))

@@ -15,11 +15,11 @@ from statistics import mean
 import torch
 
 from experiments import grid as grids
+from experiments import task as tasks
 from experiments.cli.job import Job
 from experiments.cli.listing import cell_states, opened
 from experiments.cli.options import duration
 from experiments.config import RunConfig, Runtime
-from experiments.data import load_splits
 from experiments.errors import UserError
 from experiments.ledger.attempts import Retry, State
 from experiments.results import FINISHED
@@ -107,7 +107,7 @@ def measured(job: Job) -> Cost:
         UserError: it cannot run here.
     """
     config = grids.resolve(job.grid, job.preset, job.grid.baseline, seed=0)
-    _, val, test = load_splits(config.data)
+    _, val, test = tasks.find(config.task).splits(config.data)
     with tempfile.TemporaryDirectory(prefix="dry-run-") as folder:
         events = _events(_short(config, len(val), len(test)), Path(folder), job.runtime)
     return cost(events, config, len(val), len(test))

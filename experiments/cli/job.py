@@ -80,6 +80,8 @@ def resolve(options: argparse.Namespace) -> tuple[Grid, Preset, str]:
     )
     name = options.preset
     if options.start:
+        if grid.task != "masks":
+            raise UserError(f"--start: an official BiRefNet does not fit a grid of {grid.task}")
         preset = with_start(preset, options.start)
         name += f"-from-{label(options.start.stem)}-{preset.model['start_digest'][:8]}"
     if options.data and preset.data != grid.presets[options.preset].data:

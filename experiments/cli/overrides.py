@@ -7,13 +7,13 @@ from typing import Any, TypeVar, get_type_hints
 
 import torch
 
+from experiments import task as tasks
 from experiments.cli.start import OF_TRAINING
 from experiments.cli.values import literal, parsed, shown
 from experiments.config import INCIDENTAL, Knobs
 from experiments.errors import UserError
 from experiments.grid import Grid, Preset
-from experiments.objective import Objective
-from models import BiRefNet
+from experiments.model import MAKERS
 from models.switches import Switches
 
 C = TypeVar("C")
@@ -83,7 +83,7 @@ def _split(texts: Sequence[str], preset: Preset) -> dict[str, str]:
             raise UserError(f"--set {key}: give {ELSEWHERE[key]} instead")
         if given.setdefault(key, text) != text:
             raise UserError(f"--set {key} is given twice: {given[key]!r} and {text!r}")
-        of_loss = key.startswith(("loss.pixel.", "loss.gradient."))  # the registry knows its knobs
+        of_loss = key.startswith(("loss.pixel.", "loss.gradient.", "loss.labels."))  # see _check
         if key not in known and not of_loss:
             raise _unknown(key, known)
     return given
@@ -138,7 +138,7 @@ def _check(grid: Grid, preset: Preset, tree: Tree) -> None:
     """What only the model or the registry can tell; costs nothing where neither is changed."""
     if "loss" in tree:
         for arm in grid.arms.values():
-            Objective(arm.loss)
+            tasks.find(grid.task).objective(arm.loss)
     if "model" in tree:
         started = "start" in preset.model
         for name in tree["model"]:
@@ -166,7 +166,7 @@ def _build(grid: Grid, preset: Preset, *, started: bool) -> None:
             built.append(dict(switches))
             switches.pop("perturb", None)
             with torch.device("meta"):
-                BiRefNet.preset(switches.pop("preset"), **switches)
+                MAKERS[grid.task](switches.pop("preset"), **switches)
 
 
 def _values(grid: Grid, preset: Preset, given: Mapping[str, str]) -> dict[str, list[Any]]:

@@ -21,6 +21,7 @@ def write_grid(job: Job, ledger: Ledger) -> None:
     seeds, file = sorted({cell.seed for cell in job.cells}), job.folder / "grid.json"
     content: dict[str, Any] = {
         "grid": grid.name,
+        "task": grid.task,
         "preset": job.preset_name,
         "question": grid.question,
         "arms": list(grid.arms),

@@ -123,7 +123,7 @@ def step_row(samples: Samples, repeats: int) -> tuple[Row, Row]:
         inputs = normalise(images)
         parts = objective(model(inputs), inputs, targets, 0.0)
         optimizer.zero_grad(set_to_none=True)
-        (parts.pixel + objective.weight * parts.gradient).backward()
+        objective.total(parts).backward()
         optimizer.step()
 
     size = {"size": samples.size[0], "workers": "", "samples": ""}

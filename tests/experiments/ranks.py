@@ -66,7 +66,8 @@ def main(folder: Path) -> None:
 
     def spoilt(self, *arguments):  # type: ignore[no-untyped-def]
         parts = real(self, *arguments)
-        return replace(parts, pixel=parts.pixel * torch.nan) if distributed.rank() else parts
+        bad = {**parts, "pixel": parts["pixel"] * torch.nan}
+        return bad if distributed.rank() else parts
 
     Objective.__call__ = spoilt  # type: ignore[method-assign]
     seen["spoilt"] = _refused(alone(), folder / "spoilt")

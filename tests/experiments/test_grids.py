@@ -10,11 +10,14 @@ import torch
 import losses
 from analysis.metrics import METRICS
 from experiments import grid as grids
+from experiments import task as tasks
 from experiments.config import LossConfig
 from experiments.errors import UserError
+from experiments.model import MAKERS
 from experiments.objective import Objective, grown
 from experiments.presets import PRESETS
-from models.birefnet import BiRefNet, BiRefNetOutput
+from models.birefnet import BiRefNetOutput
+from models.dbnet import DBOutput
 
 
 def output() -> tuple[BiRefNetOutput, torch.Tensor, torch.Tensor]:
@@ -31,16 +34,28 @@ def output() -> tuple[BiRefNetOutput, torch.Tensor, torch.Tensor]:
     return out, normal(2, 3, 64, 64), target
 
 
+def text_output() -> tuple[DBOutput, torch.Tensor, torch.Tensor]:
+    """What a DB head of 64 px gives for two images, one without text, and their labels."""
+    g = torch.Generator().manual_seed(0)
+    logits, raw = (torch.randn(2, 1, 64, 64, generator=g).requires_grad_() for _ in range(2))
+    labels = torch.rand(2, 4, 64, 64, generator=g)
+    labels[:, [0, 1, 3]] = labels[:, [0, 1, 3]].round()
+    labels[1, [0, 3]] = 0
+    return DBOutput(logits, raw.sigmoid()), torch.randn(2, 3, 64, 64, generator=g), labels
+
+
 @pytest.mark.parametrize("name", grids.names())
 def test_every_arm_is_a_finite_loss_with_a_gradient_at_any_progress(name: str) -> None:
-    for arm, chosen in grids.find(name).arms.items():
-        objective = Objective(chosen.loss)
+    grid = grids.find(name)
+    given = {"masks": output, "text": text_output}[grid.task]
+    for arm, chosen in grid.arms.items():
+        objective = tasks.find(grid.task).objective(chosen.loss)
         for u in (0.0, 0.5, 1.0):
-            out, image, target = output()
-            parts = objective(out, image, target, u)
-            (parts.pixel + parts.gradient).backward()
-            assert torch.isfinite(parts.pixel), arm
-            assert out.levels[-1].grad.abs().sum() > 0, arm
+            out, image, target = given()
+            total = objective.total(objective(out, image, target, u))
+            total.backward()
+            assert torch.isfinite(total), arm
+            assert out.logits.grad.abs().sum() > 0, arm
 
 
 @pytest.mark.parametrize("name", grids.names())
@@ -49,7 +64,7 @@ def test_every_arm_has_a_model_that_can_be_built(name: str) -> None:
     for arm in grid.arms.values():
         switches = {**grid.presets["smoke"].model, **arm.model}
         switches.pop("perturb", None)  # of the initial weights: no switch of the model
-        BiRefNet.preset(switches.pop("preset"), **switches)
+        MAKERS[grid.task](switches.pop("preset"), **switches)
 
 
 def test_the_errata_grid_has_the_settings_of_the_errata() -> None:
@@ -92,7 +107,7 @@ def test_what_the_target_decides_is_made_once_for_all_levels(name: str, monkeypa
         )
 
     monkeypatch.setitem(losses.spec(name).makers, key, counted)
-    torch.testing.assert_close(objective(out, image, target, 0.0).pixel, alone)
+    torch.testing.assert_close(objective(out, image, target, 0.0)["pixel"], alone)
     assert calls == [key]
 
 
@@ -116,8 +131,10 @@ def test_a_grid_that_cannot_be_judged_is_refused(changes: dict[str, Any], messag
 
 
 def test_a_guard_is_anything_that_a_test_measures_and_that_the_analysis_knows() -> None:
-    grid = replace(grids.find("grad_loss"), guards=grids.MEASURED)
-    assert {"MAE", "F_max", "G_corr"} <= {*grid.guards} <= {*METRICS}
+    for name, some in (("grad_loss", {"MAE", "F_max", "G_corr"}), ("db_loss", {"P_textfree"})):
+        grid = grids.find(name)
+        grid = replace(grid, guards=grids.MEASURED[grid.task])
+        assert some <= {*grid.guards} <= {*METRICS}
 
 
 def test_a_registered_loss_is_one_more_arm_with_a_contrast() -> None:
@@ -138,7 +155,7 @@ def test_a_loss_that_is_unknown_or_an_arm_already_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["masked_l1", "db", "gradient_supervision"])
 def test_a_loss_of_another_kind_is_no_main_loss(name: str) -> None:
-    with pytest.raises(UserError, match="a main loss is of kind 'logits' or 'levels'"):
+    with pytest.raises(UserError, match="a main loss of masks is of kind 'logits' or 'levels'"):
         grids.with_losses(grids.find("which_loss"), [name])
-    with pytest.raises(UserError, match="a main loss is of kind 'logits' or 'levels'"):
+    with pytest.raises(UserError, match="a main loss of masks is of kind 'logits' or 'levels'"):
         Objective(LossConfig(pixel={"name": name}))

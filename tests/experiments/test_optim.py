@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import losses
+from experiments import masks
 from experiments import train as training
 from experiments.checkpoint import learned
 from experiments.checks import NonFiniteLossError
@@ -20,7 +21,7 @@ from experiments.device import switches
 from experiments.objective import Objective
 from experiments.optim import lr_factor
 from experiments.seeding import seed_torch
-from experiments.train import Run, augmented, backward, prepare, train, update
+from experiments.train import Run, backward, prepare, train, update
 from experiments.watch import QUIET
 
 CPU = torch.device("cpu")
@@ -40,7 +41,7 @@ def changed(config: RunConfig, **fields: object) -> RunConfig:
 def prepared(config: RunConfig, folder: Path) -> tuple[Run, Tensor, Tensor]:
     """A run before its first step, with that step's batch."""
     run = prepare(config, folder, QUIET, Runtime(), CPU)
-    _, images, targets = next(augmented(load_splits(config.data)[0], config, 0, CPU))
+    _, images, targets = next(masks.stream(load_splits(config.data)[0], config, 0, CPU))
     return run, images, targets
 
 
@@ -129,7 +130,7 @@ def test_float16_stops_when_no_scale_helps(tiny, tmp_path, monkeypatch) -> None:
 
     def rootless(self, *args):
         parts = real(self, *args)
-        return replace(parts, pixel=parts.pixel + (parts.pixel * 0).sqrt())
+        return {**parts, "pixel": parts["pixel"] + (parts["pixel"] * 0).sqrt()}
 
     monkeypatch.setattr(Objective, "__call__", rootless)
     with pytest.raises(NonFiniteLossError, match="gradient is not finite at step 2"):

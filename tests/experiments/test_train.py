@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from experiments import grid as grids
-from experiments import train as training
+from experiments import masks
 from experiments.checks import NonFiniteLossError
 from experiments.config import INCIDENTAL, Runtime, run_hash
 from experiments.data import load_splits
@@ -181,7 +181,8 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_it_spoils_the_weight
 
     def rootless_at_the_end(self, out, image, target, u):
         parts = real(self, out, image, target, u)
-        return replace(parts, pixel=parts.pixel + (parts.pixel * 0).sqrt()) if u > 0.3 else parts
+        extra = (parts["pixel"] * 0).sqrt()
+        return {**parts, "pixel": parts["pixel"] + extra} if u > 0.3 else parts
 
     monkeypatch.setattr(Objective, "__call__", rootless_at_the_end)
     with pytest.raises(
@@ -196,7 +197,7 @@ def test_a_nan_loss_stops_the_run_and_saves_the_batch(tiny, tmp_path, monkeypatc
 
     def nan_at_the_end(self, out, image, target, u):
         parts = real(self, out, image, target, u)
-        return replace(parts, pixel=parts.pixel * float("nan")) if u > 0.3 else parts
+        return {**parts, "pixel": parts["pixel"] * float("nan")} if u > 0.3 else parts
 
     monkeypatch.setattr(Objective, "__call__", nan_at_the_end)
     with pytest.raises(NonFiniteLossError, match=r"not finite at step 2 .*nonfinite_batch"):
@@ -240,8 +241,8 @@ def test_a_run_without_a_test_never_touches_the_test_split(tiny, tmp_path, monke
         def __len__(self) -> int:
             raise AssertionError("the test split was asked for its length")
 
-    real = training.load_splits
-    monkeypatch.setattr(training, "load_splits", lambda data: (*real(data)[:2], Sealed()))
+    real = masks.splits
+    monkeypatch.setattr(masks, "splits", lambda data: (*real(data)[:2], Sealed()))
     heard = Heard()
     value = train(tiny, tmp_path, heard, test=False)
     summary = json.loads((tmp_path / FINISHED).read_text())
