@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from analysis.metrics import direction, nearest
+from analysis.wording import Task
 
 State = Literal["complete", "failed", "missing", "running"]
 
@@ -62,6 +63,7 @@ class Grid:
     commit: str
     versions: dict[str, str]
     test: bool
+    task: Task
     cells: tuple[Cell, ...]
 
 
@@ -70,7 +72,7 @@ def parse_grid(raw: dict[str, Any], *, where: str) -> Grid:
 
     Raises ValueError for a missing key, an arm or metric nobody knows (the nearest is offered),
     a contrast of an arm with itself or named twice, a cell that is not planned or is there twice,
-    or a margin that is no number >= 0.
+    an unknown task, or a margin that is no number >= 0.
     """
     lacking = [key for key in _KEYS if key not in raw]
     if lacking:
@@ -80,6 +82,9 @@ def parse_grid(raw: dict[str, Any], *, where: str) -> Grid:
     _check_arms(where, arms, contrasts)
     for metric in (raw["primary"], *raw["guards"]):
         direction(metric)
+    task = raw.get("task", "masks")  # older files have none
+    if task not in get_args(Task):
+        raise ValueError(f"{where}: task is {task!r}, expected {' or '.join(get_args(Task))}")
     margin = raw["margin"]
     if not isinstance(margin, int | float) or not 0 <= margin < float("inf"):
         raise ValueError(f"{where}: margin is {margin!r}, expected a number >= 0")
@@ -102,6 +107,7 @@ def parse_grid(raw: dict[str, Any], *, where: str) -> Grid:
         commit=raw["commit"],
         versions=dict(raw["versions"]),
         test=bool(raw["test"]),
+        task=task,
         cells=_cells(where, arms, seeds, raw["cells"]),
     )
 

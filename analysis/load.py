@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.grid import Cell, Grid, parse_grid
 from analysis.pairing import check_comparable
+from analysis.pooled import COUNTS, POOLED, by_part, linear, sums
 from analysis.runs import Run, finished, read_json, read_run
 
 Variant = Literal["plain", "published"]
@@ -24,10 +25,11 @@ Variant = Literal["plain", "published"]
 class Results:
     """One grid as it was found.
 
-    `table` is long: grid, arm, seed, image, group, metric, value, one row per score of an image.
+    `table` is long: grid, arm, seed, image, group, metric, value, one row per score of an image
+    (counts of text detection among them).
     `images` describes the test images, which are its index: group, area (share of the pixels),
     outline (length over the image's diagonal), components. `runs` is long: arm, seed, metric,
-    value of what a run has one of (F_max, E_max, steps_90). `history`: arm, seed, step and the
+    value of what a run has one of (F_max, H_mean, steps_90). `history`: arm, seed, step and the
     columns of history.csv. `absent` are the planned cells without a complete run, `code` the
     digest all runs share, `variant` how predictions were prepared for the metrics.
     """
@@ -45,7 +47,14 @@ class Results:
     @property
     def image_metrics(self) -> list[str]:
         """The metrics that every image has, in alphabetical order."""
-        return sorted(self.table["metric"].cat.categories)
+        return sorted({*self.table["metric"].cat.categories} - {*COUNTS})
+
+    @property
+    def ranking(self) -> str | None:
+        """The metric of images that stands for the primary one, if there is any."""
+        primary = self.grid.primary
+        found = "H_image" if primary in POOLED else primary
+        return found if found in self.image_metrics else None
 
     @property
     def metrics(self) -> list[str]:
@@ -142,15 +151,32 @@ def image_means(results: Results, metric: str, arm: str) -> pd.Series:
 
 
 def part_means(results: Results, metric: str, part: pd.Series) -> pd.DataFrame:
-    """Mean over the images of each part of the test set: rows (arm, seed), a column per part.
+    """A metric of each part of the test set: rows (arm, seed), a column per part.
 
     `part` maps images to parts, as `results.images["group"]` maps them to objects; images that
-    it leaves out do not count. `metric` is one that images have.
+    it leaves out do not count. The mean of a metric that images have, else the ratio of their
+    counts (`pooled`).
     """
+    if metric in POOLED:
+        return by_part(results.table, metric, part)
     rows = _rows(results, metric)
     parts = rows["image"].map(part.to_dict()).rename("part")
     means = rows["value"].groupby([rows["arm"], rows["seed"], parts], observed=True).mean()
     return means.unstack("part")
+
+
+def object_means(results: Results, metric: str) -> pd.DataFrame | None:
+    """What each object (or photograph) says of a metric: rows (arm, seed), a column per object.
+
+    Its images' mean, or what it adds to the ratio of the counts (`pooled.linear`); None for
+    another metric of whole runs.
+    """
+    groups = results.images["group"]
+    if metric in results.image_metrics:
+        return part_means(results, metric, groups)
+    if metric in POOLED and metric in results.metrics:
+        return linear(*sums(results.table, metric, groups))
+    return None
 
 
 def _rows(results: Results, metric: str) -> pd.DataFrame:

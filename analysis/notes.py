@@ -1,10 +1,11 @@
 """The footnote of a grid's tables, in plain sentences."""
 
-from analysis.metrics import METRICS, OUTCOMES, VARIANTS
+from analysis.metrics import METRICS, OUTCOMES, TEXT, VARIANTS
 from analysis.spelling import count, p_value, ranges
 from analysis.stats import FEWEST_SEEDS
-from analysis.strata import By, strata
+from analysis.strata import told
 from analysis.summary import Summary
+from analysis.wording import WORDING
 
 NO_EVIDENCE = (
     "This preset is a check of the machinery and not evidence: "
@@ -33,24 +34,26 @@ def section_notes(summary: Summary) -> dict[str, list[str]]:
         notes["guards"] = _guards(grid.guards)
         notes["sizes"] = _sizes(summary)
     if {*summary.metrics} - {*summary.shown, *OUTCOMES}:
-        notes["further"] = [_FURTHER]
+        notes["further"] = [_further(summary)]
     order = ("arms", "contrasts", "guards", "outcomes", "sizes", "further")
     return {slug: notes[slug] for slug in order if slug in notes}
 
 
-_FURTHER = (
-    "Further metrics: mean ± half the 95 % Student t interval over seeds, for this test set, no "
-    "test; F_max and E_max are maxima of the curve averaged over the images."
-)
+def _further(summary: Summary) -> str:
+    return (
+        "Further metrics: mean ± half the 95 % Student t interval over seeds, for this test set, "
+        f"no test; {WORDING[summary.grid.task].further}."
+    )
 
 
 def _provenance(summary: Summary) -> str:
     grid, results = summary.grid, summary.results
+    group = WORDING[grid.task].group
     versions = ", ".join(f"{name} {version}" for name, version in sorted(grid.versions.items()))
     return (
         f"Grid {grid.name}, preset {grid.preset}; data {grid.data_name} "
         f"(digest {grid.data_digest[:12]}), {count(len(results.images), 'test image')} of "
-        f"{count(results.images['group'].nunique(), 'object')}; commit {_commit(grid.commit)}, "
+        f"{count(results.images['group'].nunique(), group)}; commit {_commit(grid.commit)}, "
         f"code digest {results.code[:12]}; {versions}."
     )
 
@@ -61,6 +64,8 @@ def _commit(name: str) -> str:
 
 
 def _metrics(summary: Summary) -> str:
+    if summary.grid.task == "text":
+        return f"Metrics of text detection: {TEXT}; formulas in analysis/metrics.py."
     variant = summary.results.variant
     return f"Metrics, {variant} variant: {VARIANTS[variant]}; formulas in analysis/metrics.py."
 
@@ -74,7 +79,7 @@ def _arms(summary: Summary) -> str:
         else ""
     )
     return (
-        "Mean over the test images, then over seeds ± half the 95 % Student t interval over "
+        f"{WORDING[summary.grid.task].means} ± half the 95 % Student t interval over "
         f"seeds, which holds for this test set. The seed is the unit (n); seeds "
         f"{ranges(summary.grid.seeds)}{_added(summary.grid.seeds_added)}.{bold}"
     )
@@ -87,9 +92,10 @@ def _added(seeds: tuple[int, ...]) -> str:
 
 def _intervals(summary: Summary) -> str:
     """What each of the two intervals is for, one sentence each."""
+    words = WORDING[summary.grid.task]
     new = (
-        " New images of this kind: what new seeds and new objects would give, from the seeds × "
-        "objects table with both crossed (Satterthwaite), images of one object averaged first."
+        f" New images of this kind: what new seeds and new {words.group}s would give, from the "
+        f"{words.crossed}."
         if any(row.new_images for row in summary.primary)
         else ""
     )
@@ -100,13 +106,13 @@ def _intervals(summary: Summary) -> str:
 
 
 def _identical(summary: Summary) -> list[str]:
-    rows = [str(row.contrast) for row in summary.primary if row.identical]
-    if not rows:
-        return []
-    return [
-        f"Identical to the last digit in every seed: {', '.join(rows)}. Does the setting that "
+    same, silent = [str(contrast) for contrast in summary.identical], summary.silent
+    notes = [
+        f"Identical to the last digit in every seed: {', '.join(same)}. Does the setting that "
         "tells the two arms apart reach the run?"
     ]
+    found = [f"No word found in any seed: {', '.join(silent)}. Two such arms do not compare."]
+    return notes * bool(same) + found * bool(silent)
 
 
 def _outcomes(summary: Summary) -> list[str]:
@@ -125,21 +131,14 @@ def _guards(guards: tuple[str, ...]) -> list[str]:
 
 
 def _sizes(summary: Summary) -> list[str]:
-    rows = [row for row in strata(summary) if row.metric == summary.grid.primary]
-    by = [_SIZES[name] for name in dict.fromkeys(row.by for row in rows)]
+    words = WORDING[summary.grid.task]
+    by = [words.kinds[name] for name in dict.fromkeys(row.by for row in told(summary))]
     if not by:
         return []
     return [
-        f"By size of object: the test images in groups, {'; '.join(by)}; differences of the "
-        "group's mean with 95 % Student t intervals over seeds, for this test set, no test."
+        f"{words.sizes}: the test images in groups, {'; '.join(by)}; {words.grouped} "
+        "with 95 % Student t intervals over seeds, for this test set, no test."
     ]
-
-
-_SIZES: dict[By, str] = {
-    "area": "by the mask's area as a share of the image, cut at its terciles",
-    "outline": "by the length of its outline over the image's diagonal, cut likewise",
-    "components": "by its number of connected components",
-}
 
 
 def _test(summary: Summary) -> str:

@@ -10,13 +10,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from analysis.figures import CAPTIONS
+from analysis.figures import captions
 from analysis.metrics import METRICS, arrow
 from analysis.notes import footnotes
 from analysis.sections import Cell, Section, Table, definitions, sections
 from analysis.spelling import count, p_value, ranges
 from analysis.summary import Summary
 from analysis.verdict import conclusion
+from analysis.wording import WORDING
 
 _PER_INCH, _WIDE = 150, 600  # CSS pixels: an inch of a figure, a figure that narrow pages scroll
 # Which figures stand before which tables; the parts below have none, the last takes the rest.
@@ -30,7 +31,7 @@ _FIGURES = {
 _MARKS = {"better": "▲", "worse": "▼", "equivalent": "■", "undecided": "●"}
 _BARE = {
     "images": ("Images", ("strip", "scatter")),
-    "gradients": ("Maps", ("maps", "histograms")),
+    "gradients": ("Maps", ("maps", "histograms", "text_maps")),
     "more": ("More figures", ()),
 }
 
@@ -107,14 +108,15 @@ def _parts(summary: Summary, pictures: Mapping[str, Path]) -> list[Part]:
     found = {section.slug: section for section in sections(summary)}
     order = [slug for slug in _FIGURES if slug in found]
     order += [slug for slug in found if slug not in _FIGURES]
-    left = dict(pictures)
+    left, words = dict(pictures), captions(summary.grid.task)
     parts = []
     for slug in order:
-        shown = [_picture(stem, left.pop(stem)) for stem in _FIGURES.get(slug, ()) if stem in left]
+        own = [stem for stem in _FIGURES.get(slug, ()) if stem in left]
+        shown = [_picture(stem, left.pop(stem), words[stem]) for stem in own]
         parts.append(Part(slug, _title(found[slug]), shown, found[slug].tables))
     for key, (title, stems) in _BARE.items():
         kept = [stem for stem in stems or tuple(left) if stem in left]
-        shown = [_picture(stem, left.pop(stem)) for stem in kept]
+        shown = [_picture(stem, left.pop(stem), words[stem]) for stem in kept]
         parts += [Part(key, title, shown, ())] if shown else []
     return parts
 
@@ -123,11 +125,10 @@ def _title(section: Section) -> str:
     return " ".join(part for part in (section.title, section.metric, section.tail) if part)
 
 
-def _picture(stem: str, path: Path) -> Picture:
+def _picture(stem: str, path: Path, caption: str) -> Picture:
     data = path.read_bytes()
     with Image.open(io.BytesIO(data)) as picture:
         size = [n / picture.info["dpi"][0] * _PER_INCH for n in picture.size]
-    caption = CAPTIONS[stem]
     return Picture(
         stem=stem,
         label=f"Figure: {stem}",
@@ -177,7 +178,10 @@ def _origin(summary: Summary) -> list[Fact]:
     objects = images["group"].nunique()
     return [
         Fact("data", f"{grid.data_name}, digest {grid.data_digest}"),
-        Fact("test set", f"{count(len(images), 'image')} of {count(objects, 'object')}"),
+        Fact(
+            "test set",
+            f"{count(len(images), 'image')} of {count(objects, WORDING[grid.task].group)}",
+        ),
         Fact("commit", grid.commit or "unknown"),
         Fact("code digest", summary.results.code),
         Fact("packages", ", ".join(f"{k} {v}" for k, v in sorted(grid.versions.items()))),

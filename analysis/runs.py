@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.grid import Cell, Grid
 from analysis.metrics import sign
+from analysis.pooled import checked
 
 MASK = ("area", "outline", "components")  # what describes an image's mask
 COLUMNS = ("image", "group", *MASK, "metric", "value")
@@ -41,15 +42,17 @@ def read_run(folder: Path, grid: Grid, cell: Cell) -> Run:
     """Read and check a complete cell's run.
 
     Raises FileNotFoundError for a file that is gone, ValueError for one that is damaged, for a
-    value that is not finite and for another run than grid.json names.
+    value that is not finite, for sums that its counts do not make and for another run than
+    grid.json names.
     """
     run = folder / cell.run
     meta = _meta(run, grid, cell)
     scores, images = _scores(run / "per_image.parquet", cell)
     history = _history(run / "history.csv")
-    totals = {
-        metric: value for metric, value in meta.get("test", {}).items() if metric not in scores
-    }
+    told = meta.get("test", {})
+    totals = {metric: value for metric, value in told.items() if metric not in scores}
+    if grid.task == "text":
+        totals = checked(run, scores, totals, again(run))
     steps = _steps_90(history)
     if steps is not None:
         totals["steps_90"] = steps
@@ -126,11 +129,12 @@ def _meta(run: Path, grid: Grid, cell: Cell) -> dict[str, Any]:
 
 
 def _setting(path: Path) -> dict[str, Any]:
-    """`data.*` and `train.*` of a run's config.json without what no result depends on."""
+    """`data.*`, `train.*` and `boxes.*`, how words are found, of a run's config.json without
+    what no result depends on."""
     config = read_json(path, again(path.parent))
     return {
         f"{part}.{key}": value
-        for part in ("data", "train")
+        for part in ("data", "train", "boxes")
         for key, value in config.get(part, {}).items()
         if key not in INCIDENTAL
     }

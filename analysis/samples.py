@@ -114,13 +114,19 @@ def run_config(run: Path) -> dict[str, Any]:
     """The configuration of a run, as its folder has it.
 
     Raises:
-        UserError: a folder that is no run.
+        UserError: a folder that is no run, or one of text detection.
     """
     try:
         plain = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        return {key: plain[key] for key in ("data", "loss")}
+        found = {key: plain[key] for key in ("data", "loss")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{run} is no run's folder, or is damaged: {error}") from error
+    if plain.get("task", "masks") != "masks":
+        raise UserError(
+            f"{run} is a run of {plain['task']} detection, which learns no gradient; the report "
+            "of its grid draws its maps"
+        )
+    return found
 
 
 def trained_on(run: Path) -> tuple[str, tuple[int, int]]:

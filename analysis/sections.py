@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from analysis.metrics import OUTCOMES, VARIANTS
+from analysis.metrics import OUTCOMES, TEXT, VARIANTS
+from analysis.pooled import TEXT_FREE
 from analysis.spelling import DASH, count, finer, judgement, number, p_value, places, span
 from analysis.stats import Interval, effect_size
-from analysis.strata import StratumRow, strata
+from analysis.strata import StratumRow, told
 from analysis.summary import ContrastRow, Summary
+from analysis.wording import WORDING
 
 Look = Literal["plain", "bold", "underlined"]
 PUBLISHED = "(metrics as published)"
@@ -68,7 +70,8 @@ def sections(summary: Summary) -> tuple[Section, ...]:
         tables += _by_metric(summary, outcomes) if grid.contrasts else ()
         found.append(Section("outcomes", "How the arms learned", "", tables, tail))
     if sizes := _sizes(summary):
-        found.append(Section("sizes", "By size of object:", grid.primary, sizes, tail))
+        title = f"{WORDING[grid.task].sizes}:"
+        found.append(Section("sizes", title, grid.primary, sizes, tail))
     if further := [m for m in summary.metrics if m not in {*summary.shown, *outcomes}]:
         tables = _arms(summary, further, about=False)
         found.append(Section("further", "Further metrics, means by arm", "", tables, tail))
@@ -77,6 +80,8 @@ def sections(summary: Summary) -> tuple[Section, ...]:
 
 def definitions(summary: Summary) -> str:
     """Under which variant the definitions of `analysis.metrics` are to be read, in one line."""
+    if summary.grid.task == "text":
+        return f"Metrics of text detection: {TEXT}."
     variant = summary.results.variant
     words = f"Metrics, {variant} variant: {VARIANTS[variant]}."
     return words + (" Definitions are otherwise as in the plain variant." * (variant != "plain"))
@@ -160,8 +165,7 @@ def _by_metric(summary: Summary, metrics: Sequence[str]) -> tuple[Table, ...]:
 
 
 def _sizes(summary: Summary) -> tuple[Table, ...]:
-    metric, tables = summary.grid.primary, []
-    found = [row for row in strata(summary) if row.metric == metric]
+    found, tables = told(summary), []
     for by in dict.fromkeys(row.by for row in found):
         rows = [row for row in found if row.by == by]
         for names in _chunks(list(dict.fromkeys(row.name for row in rows)), MOST_INTERVALS):
@@ -170,22 +174,25 @@ def _sizes(summary: Summary) -> tuple[Table, ...]:
 
 
 def _stratum(rows: list[StratumRow], names: Sequence[str], summary: Summary) -> Table:
-    digits = places(summary)[summary.grid.primary]
+    digits = places(summary)
     first = {name: next(row for row in rows if row.name == name) for name in names}
     header = (Cell(f"contrast, by {rows[0].by}"), *(Cell(stratum_label(first[n])) for n in names))
     lines = []
     for row in summary.primary:
-        mine = {r.name: r.difference for r in rows if r.contrast == row.contrast}
-        lines.append((_contrast(row), *(_change(mine[name], digits) for name in names)))
+        mine = {r.name: r for r in rows if r.contrast == row.contrast}
+        cells = (_change(mine[n].difference, digits[mine[n].metric]) for n in names)
+        lines.append((_contrast(row), *cells))
     return Table(header, tuple(lines))
 
 
 def stratum_label(row: StratumRow) -> str:
-    """`small, 0.4–6 % (31 images)`."""
+    """`small, 0.4–6 % (31 images)`; `no word: P_textfree (4 images)`."""
     images = count(row.images, "image")
-    if row.by == "components":
+    if row.metric == TEXT_FREE:
+        return f"no word: {TEXT_FREE} ({images})"
+    if row.by in ("components", "words"):
         return f"{row.name.replace('-', '–')} ({images})"
-    factor, unit = (100, " %") if row.by == "area" else (1, "")
+    factor, unit = (1, "") if row.by == "outline" else (100, " %")
     low, high = (f"{factor * bound:.3g}" for bound in row.bounds)
     return f"{row.name}, {low}–{high}{unit} ({images})"
 

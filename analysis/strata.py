@@ -1,23 +1,25 @@
-"""Differences by kind of image: size of the object, length of its outline, number of its parts."""
+"""Differences by kind of image: size, outline and number of parts of the object, or of words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
 
 from analysis.grid import Contrast
-from analysis.load import part_means
+from analysis.load import Results, part_means
+from analysis.pooled import POOLED, TEXT_FREE
 from analysis.stats import Interval, t_interval
 from analysis.summary import Summary
 
-By = Literal["area", "outline", "components"]
+By = Literal["area", "outline", "components", "size", "words"]
 
 FEWEST_IMAGES = 6  # two images a tercile
 TERCILES: Mapping[By, tuple[str, str, str]] = {
     "area": ("small", "middle", "large"),
     "outline": ("short", "middle", "long"),
+    "size": ("small", "middle", "large"),
 }
 COMPONENTS = {"0": 0, "1": 1, "2-5": 5, "6 and more": np.inf}  # the most of each
 
@@ -27,8 +29,9 @@ class StratumRow:
     """One contrast by one metric on the `images` test images of one stratum.
 
     `bounds` are the least and greatest area (share of the pixels), outline (length over the
-    image's diagonal) or number of components in it. `difference`: mean over these images, then
-    Student t interval over the seeds; it holds for this test set, and no test is made of it.
+    image's diagonal), number of components, size (mean area of a word) or number of words in it.
+    `difference`: mean over these images or ratio of their counts, then Student t interval over
+    the seeds; it holds for this test set, and no test is made of it.
     """
 
     by: By
@@ -40,25 +43,36 @@ class StratumRow:
     difference: Interval
 
 
+def kinds(results: Results) -> pd.DataFrame:
+    """What the test images are grouped by, a column each; NaN: in none of its strata."""
+    images = results.images
+    if results.grid.task == "masks":
+        return images[["area", "outline", "components"]]
+    words = images["components"].astype(float)
+    return pd.DataFrame({"size": images["area"] / words.where(words > 0), "words": words})
+
+
 def strata(summary: Summary) -> tuple[StratumRow, ...]:
     """Every contrast by primary metric and guards, in each stratum of the test images.
 
-    Terciles of area and of outline by the images' own values (equal values stay together), and
-    groups of the number of components; what all images share makes no stratum. Metrics of whole
-    runs are left out. Empty below six images.
+    Terciles of area and of outline, or of the words' size, by the images' own values (equal
+    values stay together), and groups of the number of components or words; what all images share
+    makes no stratum. Images without a word have P_textfree and no other ratio of counts. Other
+    metrics of whole runs are left out. Empty below six images.
     """
     results, grid = summary.results, summary.grid
     if len(results.images) < FEWEST_IMAGES:
         return ()
+    known = {*results.image_metrics, *({*POOLED} & {*results.metrics})}
     metrics = [
         metric
-        for metric in dict.fromkeys((grid.primary, *grid.guards))
-        if metric in results.image_metrics
+        for metric in dict.fromkeys((grid.primary, *grid.guards, TEXT_FREE))
+        if metric in known
     ]
     rows: list[StratumRow] = []
-    by: By
-    for by in ("area", "outline", "components"):
-        values = results.images[by].sort_values(kind="stable")
+    for by, column in kinds(results).items():
+        by = cast(By, by)
+        values = column.dropna().sort_values(kind="stable")
         named = _named(by, values)
         if named.nunique() < 2:
             continue
@@ -71,13 +85,22 @@ def strata(summary: Summary) -> tuple[StratumRow, ...]:
                            _difference(means[metric][name], contrast))
                 for metric in metrics
                 for contrast in grid.contrasts
+                if metric not in POOLED or (metric == TEXT_FREE) == (inside.max() == 0)
             ]  # fmt: skip
     return tuple(rows)
 
 
+def told(summary: Summary) -> tuple[StratumRow, ...]:
+    """The strata that a reader sees: by the primary metric, and of images without a word by
+    P_textfree, where the primary metric is made of counts."""
+    primary = summary.grid.primary
+    wanted = {primary, TEXT_FREE} if primary in POOLED else {primary}
+    return tuple(row for row in strata(summary) if row.metric in wanted)
+
+
 def _named(by: By, values: pd.Series) -> pd.Series:
     """Each image's stratum."""
-    if by == "components":
+    if by in ("components", "words"):
         most = COMPONENTS.items()
         names = [next(name for name, limit in most if count <= limit) for count in values]
     else:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.grid import Contrast, Grid
-from analysis.load import Results, part_means, seed_means
+from analysis.load import Results, object_means, seed_means
 from analysis.metrics import EXTRA, METRICS, sign
 from analysis.power import smallest_detectable
 from analysis.stats import (
@@ -44,8 +44,9 @@ class ContrastRow:
     """One contrast by one metric over the seeds complete in both arms.
 
     `values` are the differences, seed by seed, and `difference` their interval for this test set;
-    `new_images` is the one for new images of this kind (None for a metric of whole runs, below two
-    seeds or two objects; its mean weighs every object alike). `superiority` is P(A > B), A better
+    `new_images` is the one for new images of this kind (None for a metric of whole runs that
+    is no ratio of counts, below two seeds or two objects; its mean weighs every object alike, in a
+    ratio by its counts). `superiority` is P(A > B), A better
     (None without a seed), `detectable` the true difference that a paired t test finds with
     probability .8. `p` (adjusted) and `judged` are None where no test is made: on every metric but
     the primary, below six seeds, on a preset that is no evidence.
@@ -90,6 +91,23 @@ class Summary:
     def primary(self) -> tuple[ContrastRow, ...]:
         """The contrasts by the primary metric: the family of the test."""
         return self.contrasts[self.grid.primary]
+
+    @property
+    def identical(self) -> list[Contrast]:
+        """The contrasts whose arms are hardly two settings: two that find nothing are no sign."""
+        nothing = self.silent
+        return [
+            row.contrast
+            for row in self.primary
+            if row.identical and not {row.contrast.arm, row.contrast.minus} <= {*nothing}
+        ]
+
+    @property
+    def silent(self) -> list[str]:
+        """The arms of text detection that found no word in any seed."""
+        if "recall" not in self.metrics:
+            return []
+        return [arm for arm in self.grid.arms if self.arms[arm, "recall"].mean.mean == 0]
 
 
 def summarise(results: Results) -> Summary:
@@ -150,9 +168,7 @@ def _contrast_rows(
     results: Results, metric: str, means: pd.DataFrame, flip: SignFlip | None
 ) -> tuple[ContrastRow, ...]:
     grid, turn = results.grid, sign(metric)
-    objects = None
-    if metric in results.image_metrics:
-        objects = part_means(results, metric, results.images["group"])
+    objects = object_means(results, metric)
     rows = []
     for index, contrast in enumerate(grid.contrasts):
         paired = (means[contrast.arm] - means[contrast.minus]).dropna()

@@ -3,16 +3,18 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import pandas as pd
 
 from analysis.grid import Contrast
 from analysis.load import part_means, seed_means
 from analysis.metrics import METRICS, nearest
+from analysis.pooled import COUNTS, POOLED, TEXT_FREE, sums
 from analysis.sections import change, definitions, stratum_label
 from analysis.spelling import DASH, number, places, ranges
 from analysis.stats import Interval
-from analysis.strata import StratumRow, strata
+from analysis.strata import StratumRow, kinds, strata
 from analysis.summary import Summary
 
 
@@ -21,7 +23,8 @@ def trace(summary: Summary, arm: str, metric: str, *, stratum: str = "") -> str:
 
     `arm` is an arm, or a contrast spelled "mae - bce", for which each seed has both runs and
     their difference. `stratum` takes a contrast's difference on one part of the test images,
-    "area:small". The values average to the table's cell.
+    "area:small". The values average to the table's cell; those made of counts have them beside
+    them, and the thresholds that the run chose.
 
     Raises:
         ValueError: an arm, contrast, metric or stratum that the grid does not have, with the
@@ -38,12 +41,12 @@ def trace(summary: Summary, arm: str, metric: str, *, stratum: str = "") -> str:
         title, table, foot = arm, *_arm(summary, arm, metric)
     elif pair is not None:
         found = _part(summary, pair.contrast, metric, stratum) if stratum else None
-        means = _means(summary, metric, found)
+        inside = _inside(summary, found)
         where = f", {found.by} {stratum_label(found)}" if found else ""
         difference = found.difference if found else pair.difference
         title, table, foot = (
             str(pair.contrast),
-            *_contrast(summary, pair.contrast, difference, means, places(summary)[metric]),
+            *_contrast(summary, pair.contrast, metric, difference, inside),
         )
     else:
         raise ValueError(f"no {'' if stratum else 'arm or '}contrast {arm!r}"
@@ -64,21 +67,29 @@ def _part(summary: Summary, contrast: Contrast, metric: str, stratum: str) -> St
     return rows[stratum]
 
 
-def _means(summary: Summary, metric: str, part: StratumRow | None) -> pd.DataFrame:
-    """Means over the test images, or over those of a part: rows seeds, columns arms."""
+def _inside(summary: Summary, part: StratumRow | None) -> pd.Index | None:
+    """The test images of a part; None: all of them."""
     if part is None:
+        return None
+    sizes = kinds(summary.results)[part.by]
+    return sizes.index[sizes.between(*part.bounds)]
+
+
+def _means(summary: Summary, metric: str, inside: pd.Index | None) -> pd.DataFrame:
+    """Means over the test images, or over those of a part: rows seeds, columns arms."""
+    if inside is None:
         return seed_means(summary.results, metric)
-    sizes = summary.results.images[part.by]
-    inside = sizes.index[sizes.between(*part.bounds)]
-    means = part_means(summary.results, metric, pd.Series(part.name, index=inside))
-    return means[part.name].unstack("arm")
+    means = part_means(summary.results, metric, pd.Series("inside", index=inside))
+    return means["inside"].unstack("arm")
 
 
 def _arm(summary: Summary, arm: str, metric: str) -> tuple[list[list[str]], str]:
     row, means = summary.arms[arm, metric], seed_means(summary.results, metric)
-    table = [["seed", "value", "hash", "commit", "folder"]]
+    counts = _counts(summary, metric, None)
+    table = [["seed", "value", *_heads(metric)]]
     for seed in row.seeds:
-        table.append([str(seed), f"{_value(means, seed, arm):.10g}", *_run(summary, arm, seed)])
+        value = f"{_value(means, seed, arm):.10g}"
+        table.append([str(seed), value, *_behind(summary, counts, arm, seed)])
     digits = places(summary)[metric]
     half = number(row.mean.half, digits)
     cell = number(row.mean.mean, digits) + ("" if half == DASH else f" ± {half}")
@@ -88,17 +99,23 @@ def _arm(summary: Summary, arm: str, metric: str) -> tuple[list[list[str]], str]
 
 
 def _contrast(
-    summary: Summary, contrast: Contrast, difference: Interval, means: pd.DataFrame, digits: int
+    summary: Summary,
+    contrast: Contrast,
+    metric: str,
+    difference: Interval,
+    inside: pd.Index | None,
 ) -> tuple[list[list[str]], str]:
+    means, counts = _means(summary, metric, inside), _counts(summary, metric, inside)
     arms = (contrast.arm, contrast.minus)
-    parts = [f"{part} of {arm}" for arm in arms for part in ("hash", "commit", "folder")]
-    table = [["seed", "difference", *arms, *parts]]
+    heads = (f"{head} of {arm}" for arm in arms for head in _heads(metric))
+    table = [["seed", "difference", *arms, *heads]]
     both = means.reindex(columns=[*arms]).dropna() if difference.n else means.iloc[:0]
     for seed in both.index:
         one, other = (_value(means, seed, arm) for arm in arms)
-        runs = [part for arm in arms for part in _run(summary, arm, seed)]
+        runs = [part for arm in arms for part in _behind(summary, counts, arm, seed)]
         table.append([str(seed), f"{one - other:.10g}", f"{one:.10g}", f"{other:.10g}", *runs])
-    return table, f"{_mean(difference)}; in the table: {change(difference, digits)}"
+    shown = change(difference, places(summary)[metric])
+    return table, f"{_mean(difference)}; in the table: {shown}"
 
 
 def _mean(interval: Interval) -> str:
@@ -109,12 +126,43 @@ def _value(means: pd.DataFrame, seed: int, arm: str) -> float:
     return float(means[arm].to_dict()[seed])
 
 
-def _run(summary: Summary, arm: str, seed: int) -> tuple[str, str, str]:
-    """A complete run's hash and commit, and its folder relative to the grid's."""
+_CHOSEN = ("cut", "least_score")  # of metrics.json: thresholds, chosen on validation images
+
+
+def _heads(metric: str) -> list[str]:
+    """What stands behind a value: the counts it is made of and the thresholds, and its run."""
+    counted = "nothing found/no word" if metric == TEXT_FREE else "/".join(COUNTS)
+    return [*((counted, *_CHOSEN) if metric in POOLED else ()), "hash", "commit", "folder"]
+
+
+def _counts(summary: Summary, metric: str, inside: pd.Index | None) -> pd.Series | None:
+    """By arm and seed the counts that a metric is made of; None for others."""
+    if metric not in POOLED:
+        return None
+    images = summary.results.images.index if inside is None else inside
+    part = pd.Series("inside", index=images)
+    of = (TEXT_FREE,) if metric == TEXT_FREE else ("precision", "recall")
+    found = [frame["inside"] for name in of for frame in sums(summary.results.table, name, part)]
+    if metric != TEXT_FREE:  # matched of recall is that of precision
+        found.pop(2)
+    return pd.concat(found, axis=1).astype(int).astype(str).agg("/".join, axis=1)
+
+
+def _behind(summary: Summary, counts: pd.Series | None, arm: str, seed: int) -> list[str]:
+    """The cells below `_heads`; a run's folder is relative to the grid's."""
     cell = next(c for c in summary.grid.cells if (c.arm, c.seed) == (arm, seed))
-    path = summary.results.folder / cell.run / "metrics.json"
-    commit = json.loads(path.read_text(encoding="utf-8")).get("commit", "")
-    return cell.hash, commit or DASH, Path(cell.run).as_posix()
+    told = _told(summary, arm, seed)
+    made = []
+    if counts is not None:
+        made = [counts.to_dict()[arm, seed], *(str(told.get(key, DASH)) for key in _CHOSEN)]
+    return [*made, cell.hash, told.get("commit") or DASH, Path(cell.run).as_posix()]
+
+
+def _told(summary: Summary, arm: str, seed: int) -> dict[str, Any]:
+    """What a complete run's metrics.json says."""
+    run = summary.results.run_folder(arm, seed)
+    path = cast(Path, run) / "metrics.json"
+    return cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
 
 
 def _origin(summary: Summary) -> str:

@@ -163,9 +163,15 @@ def _limits(summary: Summary) -> list[str]:
 
 
 def _identical(summary: Summary) -> list[str]:
-    rows = [row for row in summary.primary if row.identical]
+    same, silent = summary.identical, summary.silent
+    rows = [row for row in summary.primary if row.contrast in same]
     said = "are identical in every seed: does the setting that tells them apart reach the run?"
-    return [f"The arms of {_names(rows)} {said}"] if rows else []
+    sentences = [f"The arms of {_names(rows)} {said}"] if rows else []
+    if silent:
+        rest = [f"{len(silent) - _NAMED} more"] * (len(silent) > _NAMED)
+        named = _join([*(f"“{arm}”" for arm in silent[:_NAMED]), *rest])
+        sentences.append(f"{named} found no word in any seed.")
+    return sentences
 
 
 def _undecided(summary: Summary, rows: list[ContrastRow]) -> str:

@@ -1,6 +1,6 @@
 """The maps that runs kept of a few test images: edge weights, gradient labels and predictions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
@@ -38,24 +38,34 @@ def kept_maps(summary: Summary) -> Figure | None:
 def _columns(
     maps: Mapping[str, Maps], shown: str, other: str | None, heaviest: float, count: int
 ) -> list[Column]:
-    def column(title: str, arm: str, key: str, colours: str, low: float, high: float) -> Column:
-        values = array(maps[arm], key)
-        pictures: list[Pixels | str] = ["no map"] * count
-        if values is not None:
-            drawn = values[:count]
-            pictures = [
-                one / high if one.ndim == 3 else coloured(one, colours, low, high) for one in drawn
-            ]
-        return Column(title, pictures)
-
+    own, rows = maps[shown], range(count)
     found = [
-        column("image", shown, "image", "", 0, 255),
-        column("target", shown, "target", "gray", 0, 255),
-        column("edge weight", shown, "edge_weight", "magma", 1, heaviest),
+        column(own, "image", "image", "", 0, 255, rows=rows),
+        column(own, "target", "target", "gray", 0, 255, rows=rows),
+        column(own, "edge weight", "edge_weight", "magma", 1, heaviest, rows=rows),
     ]
     for arm in (shown, other):
         if arm and array(maps[arm], "gradient_label") is not None:
             label, prediction = f"gradient label\n{arm}", f"gradient pred.\n{arm}"
-            found.append(column(label, arm, "gradient_label", "cividis", 0, 1))
-            found.append(column(prediction, arm, "gradient_prediction", "cividis", 0, 1))
+            for title, key in ((label, "gradient_label"), (prediction, "gradient_prediction")):
+                found.append(column(maps[arm], title, key, "cividis", 0, 1, rows=rows))
     return found
+
+
+def column(
+    maps: Maps,
+    title: str,
+    key: str,
+    colours: str,
+    low: float,
+    high: float,
+    *,
+    rows: Sequence[int],
+) -> Column:
+    """The kept maps `rows` under `key`, coloured from `low` to `high`; images have colours."""
+    values = array(maps, key)
+    pictures: list[Pixels | str] = ["no map"] * len(rows)
+    if values is not None:
+        drawn = [values[row] for row in rows]
+        pictures = [x / high if x.ndim == 3 else coloured(x, colours, low, high) for x in drawn]
+    return Column(title, pictures)

@@ -1,4 +1,4 @@
-"""What runs kept to look at: gradient_maps.npz and thumbnails.parquet, and which seed is shown."""
+"""What runs kept to look at: maps (.npz) and thumbnails.parquet, and which seed is shown."""
 
 import io
 from collections.abc import Collection, Mapping, Sequence
@@ -17,9 +17,10 @@ Maps = Mapping[str, NDArray[np.generic]]
 Counts = NDArray[np.int64]
 Pixels = NDArray[np.float64]
 OTHER_LABEL = 0.02  # mean difference of two gradient labels that are worth showing side by side
-_FILE, _PICTURES = "gradient_maps.npz", "thumbnails.parquet"
+GRADIENTS, TEXT, _PICTURES = "gradient_maps.npz", "text_maps.npz", "thumbnails.parquet"
 _COUNTS = ("hist_label", "hist_prediction")
-_KEPT = ("image", "target", "prediction", "edge_weight", "gradient_label", "gradient_prediction")
+_KEPT = ("image", "target", "prediction", "edge_weight", "gradient_label", "gradient_prediction",
+         "threshold", "threshold_label", "binary")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,18 @@ class Thumbnail:
     prediction: Pixels
 
 
-def read_maps(run: Path | None, *keys: str) -> Maps:
-    """The arrays of a run under `keys` (default: all); none of it if the run kept none.
+def read_maps(run: Path | None, *keys: str, file: str = GRADIENTS) -> Maps:
+    """The arrays of a run's `file` under `keys` (default: all); none of it if the run kept none.
 
     Raises:
         ValueError: a file that cannot be read, or lacks arrays that its others belong to.
     """
-    path = run / _FILE if run else None
+    path = run / file if run else None
     if path is None or not path.is_file():
         return {}
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            found = {key: file[key] for key in file.files if not keys or key in keys}
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
+            found = {key: kept[key] for key in kept.files if not keys or key in keys}
     except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
         raise _damaged(path, f"cannot be read ({error})") from error
     if "names" in found:
@@ -76,11 +77,13 @@ def histograms(run: Path | None) -> Histograms | None:
     try:
         moments, labels, predictions = (found[k] for k in ("moments", *_COUNTS))
     except KeyError as error:
-        raise _damaged(run / _FILE, f"lacks {error}") from error
+        raise _damaged(run / GRADIENTS, f"lacks {error}") from error
     shape = labels.shape
     if len(shape) != 3 or predictions.shape != shape or moments.shape != shape[:1]:
         seen = f"{moments.shape}, {shape} and {predictions.shape}"
-        raise _damaged(run / _FILE, f"moments and counts are {seen}, expected (K,), (K, S, bins)")
+        raise _damaged(
+            run / GRADIENTS, f"moments and counts are {seen}, expected (K,), (K, S, bins)"
+        )
     return Histograms(
         tuple(int(step) for step in moments),
         labels.astype(np.int64),
@@ -106,7 +109,7 @@ def pooled(results: Results, arm: str) -> Histograms | None:
         if (one.steps, one.labels.shape) != (total.steps, total.labels.shape):
             seen = f"{one.labels.shape} counts after steps {one.steps}"
             expected = f"{total.labels.shape} after {total.steps}, as other seeds of {arm!r}"
-            raise _damaged(run / _FILE, f"{seen}, expected {expected}")
+            raise _damaged(run / GRADIENTS, f"{seen}, expected {expected}")
         total = Histograms(
             one.steps, total.labels + one.labels, total.predictions + one.predictions
         )
@@ -150,9 +153,10 @@ def shown_seed(results: Results) -> int:
     return max(results.grid.seeds, key=lambda seed: (done.count(seed), -seed))
 
 
-def all_maps(results: Results, seed: int) -> dict[str, Maps]:
+def all_maps(results: Results, seed: int, file: str = GRADIENTS) -> dict[str, Maps]:
     """The maps of every arm that kept images in this seed."""
-    maps = {arm: read_maps(results.run_folder(arm, seed)) for arm in results.grid.arms}
+    folders = {arm: results.run_folder(arm, seed) for arm in results.grid.arms}
+    maps = {arm: read_maps(run, file=file) for arm, run in folders.items()}
     return {arm: found for arm, found in maps.items() if "names" in found}
 
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.intervals import bar, limits
 from analysis.figures.style import (
+    COLUMN,
     GREY,
     TEXT_WIDTH,
     Look,
@@ -45,11 +46,12 @@ def outcomes(summary: Summary) -> Figure | None:
     arms = list(summary.grid.arms)
     with style():
         subject, body = "outcomes beside the final score", _FOOT + _ROW * len(arms) + 0.22
-        figure = titled_figure(summary, subject, TEXT_WIDTH, body)
+        width = TEXT_WIDTH if len(metrics) > 1 else COLUMN
+        figure = titled_figure(summary, subject, width, body)
         counts = seed_counts(summary)
         labels = [fit(arm, 1.5, counts[arm]) for arm in arms]
         left = 0.16 + max(text_width(label) for label in labels)
-        wide = min(2.2, (TEXT_WIDTH - left - 0.06) / len(metrics) - _GAP)
+        wide = min(2.2, (width - left - 0.06) / len(metrics) - _GAP)
         for column, metric in enumerate(metrics):
             x = left + column * (wide + _GAP)
             axes = add_axes(figure, x, _FOOT, wide, _ROW * len(arms))

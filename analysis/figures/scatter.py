@@ -1,6 +1,7 @@
 """The paired scatter: what each contrast is on every single test image."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,13 +20,14 @@ from analysis.figures.style import (
     write,
 )
 from analysis.grid import Contrast
+from analysis.load import Results
 from analysis.metrics import arrow, sign
 from analysis.summary import ContrastRow, Summary
+from analysis.wording import WORDING
 
 Limits = tuple[float, float]
 _ACROSS, _WIDE, _TALL, _LEFT, _GAP, _FOOT = 3, 2.0, 1.05, 0.62, 0.12, 0.36  # inches but the first
 _ROW = _TALL + 0.27
-_SIZES = ("small objects", "middle", "large")
 _MANY = 500  # beyond so many dots a panel is stored as a picture
 
 
@@ -33,18 +35,20 @@ def paired_scatter(summary: Summary) -> Figure | None:
     """Per contrast, each test image as a dot: difference of the two arms against their mean.
 
     Paired scatter turned by 45 degrees (Bland and Altman 1986), since arms of an ablation hug
-    the diagonal: above the line at 0 the first arm's primary metric is higher. Values are means
-    over the seeds that both arms completed; dots are coloured by the tercile of the object's
-    area; grey band: the margin. Each panel says on what share of the images the arm is better
-    (ties count half). All panels have the same limits. None without a contrast that has runs,
-    or for a primary metric that images do not have.
+    the diagonal: above the line at 0 the first arm's primary metric is higher, or H_image, where
+    that is made of counts. Values are means over the seeds that both arms completed; dots are
+    coloured by the tercile of the object's area, or as without, with little and with much text;
+    grey band: the margin of the primary metric. Each panel says on what share of the images the
+    arm is better (ties count half). All panels have the same limits. None without a contrast that
+    has runs, or for a primary metric that images do not have.
     """
-    metric = summary.grid.primary
-    if metric not in summary.results.image_metrics:
+    metric = summary.results.ranking
+    if metric is None:
         return None
+    margin = summary.grid.margin if metric == summary.grid.primary else 0.0
     table = summary.results.table[summary.results.table["metric"] == metric]
-    area = summary.results.images["area"]
-    pairs = {row.contrast: _pairs(table, area, row) for row in summary.primary if row.seeds}
+    size = _sizes(summary.results)
+    pairs = {row.contrast: _pairs(table, size, row) for row in summary.primary if row.seeds}
     if not pairs:
         return None
     across = min(_ACROSS, len(pairs))
@@ -54,15 +58,15 @@ def paired_scatter(summary: Summary) -> Figure | None:
         several = any(points["size"].nunique() > 1 for points in pairs.values())
         tall = _FOOT + down * _ROW
         figure = titled_figure(summary, f"{metric} by test image", width, tall + 0.17 * several)
-        limits = _limits(list(pairs.values()), summary.grid.margin)
+        limits = _limits(list(pairs.values()), margin)
         for index, (contrast, points) in enumerate(pairs.items()):
             line, column = divmod(index, across)
             left, bottom = _LEFT + column * (_WIDE + _GAP), tall - (line + 1) * _ROW
             axes = add_axes(figure, left, bottom, _WIDE, _TALL)
-            _draw(axes, points, limits, summary.grid.margin, sign(metric))
+            _draw(axes, points, limits, margin, sign(metric))
             _label(axes, contrast, metric, first=column == 0, last=index + across >= len(pairs))
         if several:
-            _key(figure, tall + 0.06)
+            _key(figure, tall + 0.06, WORDING[summary.grid.task].areas)
     return figure
 
 
@@ -75,16 +79,26 @@ def _label(axes: Axes, contrast: Contrast, metric: str, *, first: bool, last: bo
     axes.set_xlabel(f"{metric}, mean of both" if last else "", labelpad=2)
 
 
-def _pairs(table: pd.DataFrame, area: pd.Series, row: ContrastRow) -> pd.DataFrame:
-    """Per image mean and difference of the two arms over the row's seeds, and its area's
-    tercile (0 to 2; all 0 if the images do not differ)."""
+def _sizes(results: Results) -> pd.Series:
+    """By image the tercile of its area (0 to 2; all 0 if the images do not differ); of text 0
+    without a word, 1 and 2 below and above the median of the others."""
+    area = results.images["area"]
+    cuts = [*np.quantile(area, [1 / 3, 2 / 3])]
+    if results.grid.task == "text":
+        worded = results.images["components"] > 0
+        area = area.where(worded, -1.0)
+        cuts = [-0.5, area[worded].median()] if worded.any() else [0.0]
+    return pd.Series(np.searchsorted(cuts, area.to_numpy(), side="left"), area.index)
+
+
+def _pairs(table: pd.DataFrame, size: pd.Series, row: ContrastRow) -> pd.DataFrame:
+    """Per image mean and difference of the two arms over the row's seeds, and its size."""
     names = [row.contrast.arm, row.contrast.minus]
     rows = table[table["seed"].isin(row.seeds) & table["arm"].isin(names)]
     means = rows.groupby(["image", "arm"], observed=True)["value"].mean().unstack("arm")
     arm, minus = (means[name] for name in names)
-    areas = area.reindex(means.index.astype(str)).to_numpy(dtype=float)
-    size = np.searchsorted(np.quantile(areas, [1 / 3, 2 / 3]), areas, side="left")
-    return pd.DataFrame({"mean": (arm + minus) / 2, "difference": arm - minus, "size": size})
+    sizes = size.reindex(means.index.astype(str)).to_numpy()
+    return pd.DataFrame({"mean": (arm + minus) / 2, "difference": arm - minus, "size": sizes})
 
 
 def _limits(pairs: list[pd.DataFrame], margin: float) -> tuple[Limits, Limits]:
@@ -113,9 +127,9 @@ def _draw(
     axes.text(0.98, 0.98, words, transform=axes.transAxes, va="top", ha="right")
 
 
-def _key(figure: Figure, y: float) -> None:
+def _key(figure: Figure, y: float, sizes: Sequence[str]) -> None:
     x = 0.06
-    for name, (color, marker) in zip(_SIZES, STEPS, strict=False):
+    for name, (color, marker) in zip(sizes, STEPS, strict=False):
         write(figure, x, y, GLYPHS[marker], color=color, va="center")
         write(figure, x + 0.12, y, name, va="center")
         x += 0.24 + text_width(name)

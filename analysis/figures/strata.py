@@ -1,4 +1,4 @@
-"""Differences by kind of image: area, outline and number of parts of the object."""
+"""Differences by kind of image: area, outline and number of parts of the object, or of words."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,9 +17,7 @@ from analysis.figures.style import (
 from analysis.sections import stratum_label
 from analysis.strata import StratumRow, strata
 from analysis.summary import Summary
-
-_TITLES = {"area": "area (share of the image)", "outline": "outline (image diagonals)",
-           "components": "number of parts"}  # fmt: skip
+from analysis.wording import WORDING
 
 _FOOT, _GAP, _KEY, _LINE = 0.36, 0.12, 0.125, 0.11  # inches
 
@@ -27,12 +25,14 @@ _FOOT, _GAP, _KEY, _LINE = 0.36, 0.12, 0.125, 0.11  # inches
 def by_kind(summary: Summary) -> Figure | None:
     """Forest plots of the contrasts within strata of the test images; None if there are none.
 
-    Columns: strata by area, outline and number of components of the object. Per contrast and
+    Columns: strata by area, outline and number of components of the object, or by size and number
+    of words. Per contrast and
     stratum the mean paired difference of the primary metric over the stratum's images and its
     95 % Student t interval over seeds; grey band: the margin. Intervals only, no test.
     """
     rows = [row for row in strata(summary) if row.metric == summary.grid.primary]
-    kinds = [kind for kind in _TITLES if any(row.by == kind for row in rows)]
+    titles = WORDING[summary.grid.task].titles
+    kinds = [kind for kind in titles if any(row.by == kind for row in rows)]
     if not kinds:
         return None
     contrasts = [str(row.contrast) for row in summary.primary]
@@ -55,7 +55,7 @@ def by_kind(summary: Summary) -> Figure | None:
             own = [row for row in rows if row.by == kind]
             frame(axes, summary, labels if column == 0 else [""] * len(labels), span)
             _draw(axes, own, contrasts, list(names[kind]))
-            _key(figure, x, body - 0.14, _TITLES[kind], names[kind])
+            _key(figure, x, body - 0.14, titles[kind], names[kind])
     return figure
 
 

@@ -18,18 +18,23 @@ from analysis.load import Results, image_means
 from analysis.metrics import sign
 from analysis.spelling import count
 from analysis.summary import Summary
+from analysis.wording import Task
+
+IGNORED = 128  # grey of the words in a target that are to be ignored
+_MIXED: dict[Task, str] = {"masks": "mixed: unsure", "text": "grey: ignored words"}
 
 
 def qualitative(summary: Summary) -> Figure | None:
     """Draw the worst, the median and the best test image; None if no run kept small pictures.
 
-    Of the whole test set, by the baseline's primary metric averaged over its seeds (the first,
-    the middle and the last by name for a metric that images do not have). Columns: image,
+    Of the whole test set, by the baseline's primary metric averaged over its seeds, or H_image
+    where that is made of counts (the first, the middle and the last by name for another metric
+    that images do not have). Columns: image,
     target, and for every arm, prediction and error in one picture (`errors`), of one seed, the
     first that is complete in all arms.
     """
     results = summary.results
-    seed = shown_seed(results)
+    seed, task = shown_seed(results), results.grid.task
     arms = [arm for arm in results.grid.arms if has_thumbnails(results, arm, seed)]
     if not arms:
         return None
@@ -38,27 +43,31 @@ def qualitative(summary: Summary) -> Figure | None:
     names = [name for name, _ in rows]
     kept = {arm: thumbnails(results, arm, seed, names) for arm in results.grid.arms}
     gaps = {arm: "no picture" if results.run_folder(arm, seed) else "no run" for arm in kept}
-    ranked = f" by {results.grid.primary} of {fit(shown, 1.2)} over its seeds"
+    many = sum(map(bool, _words(results).values()))
+    ranked = f" by {results.ranking} of {fit(shown, 1.2)} over its seeds"
     foot = (
-        f"Of {count(len(results.images), 'test image')}{ranked * (rows[0][1] != names[0])}; "
+        f"Of {count(many, 'test image')}{' with words' * (task == 'text')}"
+        f"{ranked * (rows[0][1] != names[0])}; "
         f"pictures of seed {seed}.\n"
-        "White: found; black: left; vermilion: added wrongly; blue: missed; mixed: unsure."
+        f"White: found; black: left; vermilion: added wrongly; blue: missed; {_MIXED[task]}."
     )
     return tiled(
-        summary, "test images", _blocks(kept, shown, gaps), [row[1] for row in rows], foot
+        summary, "test images", _blocks(kept, shown, gaps, task), [row[1] for row in rows], foot
     )
 
 
 def choose_images(results: Results, arm: str) -> list[tuple[str, str]]:
     """(name, row label) of the worst, the median and the best of all test images, by the arm's
-    primary metric averaged over its seeds; rank 1 is the best. Without such a metric the first,
-    the middle and the last by name."""
-    metric = results.grid.primary
-    scores = image_means(results, metric, arm) if metric in results.image_metrics else None
-    names = sorted(results.images.index.astype(str))
-    if scores is not None:
+    `ranking` metric averaged over its seeds; rank 1 is the best. Without such a metric the first,
+    the middle and the last by name. Of text detection the images with words, of equals the one
+    with more of them is better."""
+    metric = results.ranking
+    scores = image_means(results, metric, arm) if metric else None
+    many = _words(results)
+    names = sorted(name for name in results.images.index.astype(str) if many[name])
+    if metric and scores is not None:
         turn = sign(metric)
-        names = sorted(scores.index, key=lambda name: (turn * float(scores[name]), name))
+        names.sort(key=lambda name: (turn * float(scores[name]), many[name], name))
     last = len(names) - 1
     words = {last // 2: "median", last: "best", 0: "worst"} if last else {0: "only"}
     if scores is None:
@@ -67,6 +76,14 @@ def choose_images(results: Results, arm: str) -> list[tuple[str, str]]:
         (names[i], f"{words[i]}\n{float(scores[names[i]]):.3f}\n#{last + 1 - i} of {last + 1}")
         for i in sorted(words)
     ]
+
+
+def _words(results: Results) -> dict[str, int]:
+    """By image its number of words; 1 for all where there are none to find."""
+    images = results.images
+    if results.grid.task == "masks" or not images["components"].any():
+        return dict.fromkeys(images.index.astype(str), 1)
+    return dict(zip(images.index.astype(str), images["components"].astype(int), strict=True))
 
 
 def errors(target: Pixels, prediction: Pixels) -> Pixels:
@@ -86,8 +103,16 @@ def errors(target: Pixels, prediction: Pixels) -> Pixels:
     return np.clip(mixed, 0, 1)
 
 
+def _errors(one: Thumbnail, task: Task) -> Pixels:
+    """`errors`; an ignored word, middle grey in the target, is so in the prediction too."""
+    if task == "masks":
+        return errors(one.target, one.prediction)
+    ignored = one.target == IGNORED / 255
+    return np.where(ignored[..., None], 0.5, errors(one.target, one.prediction))
+
+
 def _blocks(
-    kept: dict[str, list[Thumbnail]], shown: str, gaps: dict[str, str]
+    kept: dict[str, list[Thumbnail]], shown: str, gaps: dict[str, str], task: Task
 ) -> list[list[Column]]:
     """Image and target, then as many arms as fit; the other arms below, beside both again."""
     own = kept[shown]
@@ -96,7 +121,7 @@ def _blocks(
         Column("target", [coloured(one.target, "gray", 0, 1) for one in own]),
     ]
     found = [
-        Column(arm, [errors(one.target, one.prediction) for one in pictures]
+        Column(arm, [_errors(one, task) for one in pictures]
                or [gaps[arm]] * len(own))
         for arm, pictures in kept.items()
     ]  # fmt: skip

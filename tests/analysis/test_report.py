@@ -15,6 +15,7 @@ from analysis.summary import summarise
 from analysis.verdict import conclusion
 
 from .conftest import write_grid
+from .drawings import OF_MASKS
 
 TEXTS = ["table.md", "table.tex", "table.csv", "numbers.tex"]
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ def test_the_report_writes_texts_figures_and_page(written: tuple[Path, list[Path
     stems = [path.stem for path in paths if path.suffix == ".png"]
     pictures = [f"{stem}{suffix}" for stem in stems for suffix in (".png", ".pdf")]
     assert [path.name for path in paths] == [*TEXTS, *pictures, "report.html"]
-    assert stems == list(figures.FIGURES)
+    assert stems == [*OF_MASKS]
     assert all(path.stat().st_size for path in paths)
     assert (folder / "report.html").stat().st_size < 3_000_000
 

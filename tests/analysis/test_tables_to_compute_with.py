@@ -13,7 +13,7 @@ import pytest
 from analysis import page
 from analysis.latex import latex
 from analysis.load import load
-from analysis.metrics import METRICS, WORKS, direction, variants_table
+from analysis.metrics import METRICS, direction, variants_table
 from analysis.numbers import numbers_tex
 from analysis.sections import sections
 from analysis.spelling import finer, number, p_value, ranges, shorten
@@ -22,6 +22,7 @@ from analysis.strata import strata
 from analysis.summary import Summary, summarise
 from analysis.tables import CSV_COLUMNS, markdown, table_csv
 from analysis.trace import trace
+from analysis.works import TEXT_WORKS, WORKS
 
 from .tabled import lines_of, rows_of, summary_of
 
@@ -168,14 +169,16 @@ def test_every_metric_and_every_work_is_in_the_table_of_variants() -> None:
     text = variants_table()
     for metric in METRICS:
         assert f"| {metric} {'↑' if direction(metric) == 'up' else '↓'} |" in text
-    for work in WORKS:
+    for work in (*WORKS, *TEXT_WORKS):
         assert f"| {work.name} |" in text
     widths = [len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line]
     assert set(widths) == {4}
 
 
 def test_every_work_that_a_metric_cites_was_read() -> None:
-    names = {work.name.split(" (")[0] for work in WORKS}
-    cited = re.compile(r"\b[A-Z][\w-]*(?:Net|PSP|UDUN|P3M)[\w-]*|\bUDUN\b|\bP3M\b")
+    names = {work.name.split(" (")[0].removesuffix(" 1.x") for work in (*WORKS, *TEXT_WORKS)}
+    cited = re.compile(
+        r"\b[A-Z][\w-]*(?:Net|PSP|UDUN|P3M)[\w-]*|\b(?:UDUN|P3M|DB|PaddleOCR|mmocr|PAN)\b"
+    )
     found = {name for metric in METRICS.values() for name in cited.findall(metric.reported)}
     assert found == names
