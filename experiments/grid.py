@@ -208,7 +208,7 @@ def find_preset(
     if not preset.data.name:
         raise UserError(
             f"preset {name!r} ships no data: give --data PATH, a folder with train/, val/ and "
-            "test/, each with images and masks in folders such as im/ and gt/"
+            f"test/, each with images and {grid.task} in folders such as im/ and gt/"
         )
     if image_dir or mask_dir:
         raise UserError(

@@ -12,9 +12,10 @@ from torch import Tensor
 from experiments import distributed
 from experiments import gradient_record as gradients
 from experiments.checkpoint import Progress
-from experiments.config import RunConfig
+from experiments.config import LossConfig, RunConfig
 from experiments.data import Samples, batches, load_splits
 from experiments.data.augment import Augment
+from experiments.errors import UserError
 from experiments.evaluate import ALL, Evaluation, at_once
 from experiments.evaluate import evaluate as score
 from experiments.objective import KINDS, Objective
@@ -30,7 +31,17 @@ __all__ = ["KINDS", "RECORDS", "TERMS", "evaluate", "keep", "objective", "probe"
 TERMS: tuple[str, ...] = ("pixel", "gradient")
 RECORDS: tuple[str, ...] = ("grad_share", "excess_bce")
 splits = load_splits
-objective = Objective
+
+
+def objective(loss: LossConfig) -> Objective:
+    """The loss of an arm.
+
+    Raises:
+        UserError: labels of a text detector; an unknown loss or knob, or a knob out of range.
+    """
+    if loss.labels:
+        raise UserError(f"loss.labels are {dict(loss.labels)}: masks have none, words have")
+    return Objective(loss)
 
 
 def stream(

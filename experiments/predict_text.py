@@ -16,7 +16,7 @@ from experiments.data.decode import SIDEWAYS, Pixels, opened, read_image
 from experiments.errors import UserError
 from experiments.files import whole
 from experiments.results import FINISHED
-from experiments.text.boxes import BoxKnobs, Detection
+from experiments.text.boxes import BoxKnobs, Detection, box_knobs
 from experiments.text.evaluate import as_inputs, seen_of
 from experiments.text.maps import line
 from experiments.text.samples import fit
@@ -89,7 +89,7 @@ def knobs_of(run: Path, given: Mapping[str, Any]) -> BoxKnobs:
         knobs = json.loads((run / "config.json").read_text(encoding="utf-8"))["boxes"]
         summary = json.loads((run / FINISHED).read_text(encoding="utf-8"))
         chosen = {name: summary[name] for name in ("cut", "least_score")}
-        return BoxKnobs(**{**knobs, **chosen, **given})
+        return box_knobs({**knobs, **chosen, **given})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{run} is no run on text, or is damaged: {error!r}") from error
 

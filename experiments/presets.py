@@ -67,7 +67,7 @@ TEXT_PRESETS = {
         about="words drawn at 160 px, an FPN of 64 channels on a small frozen encoder",
         data=WORDS,
         model={"preset": "lite", "freeze_backbone": True},
-        train=TrainConfig(steps=200, batch=8, lr=2e-2, warmup=10, validations=8),
+        train=TrainConfig(steps=200, batch=8, lr=2e-2, warmup=10, validations=6),
         boxes=SMALL,
     ),
     "bench": Preset(

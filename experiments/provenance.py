@@ -19,6 +19,8 @@ LIBRARIES = (
     "numpy",
     "opencv-python-headless",
     "shapely",
+    "pillow",
+    "matplotlib",
     "optuna",
 )
 

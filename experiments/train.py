@@ -207,7 +207,7 @@ def validate(run: Run, samples: Split) -> float:
     """Score the validation split, and keep the weights if they are the best so far."""
     metric, state = run.config.select, run.state
     found = run.task.evaluate(run.model, samples, run.config, run.device)
-    value = found.scores[metric]
+    value = found.scores.get(metric, math.nan)
     if signed(metric, value) > state.best:
         state.best, state.best_step = signed(metric, value), state.step
         state.best_weights, state.chosen = learned(run.model), found.chosen
@@ -223,7 +223,10 @@ def conclude(run: Run, val_set: Split, test_set: Split | None, about: Mapping[st
     config, state = run.config, run.state
     metric = config.select
     if not state.best_weights:
-        raise UserError(f"{metric} of the validation split is NaN: are its masks all black?")
+        raise UserError(
+            f"{metric} of the validation split is NaN: are its masks all black, or has it no "
+            "image of the kind that this metric is of?"
+        )
     run.checkpoint.leave_if_asked(state)  # before the weights are others
     run.model.load_state_dict(state.best_weights, strict=False)  # chosen on validation alone
     tested = None

@@ -68,8 +68,16 @@ def mined_sum(values: Tensor, n: Counts, level: Level) -> Tensor:
     return hardest_sum(rows, n.pixels[: rows.shape[0]].long()).expand(values.shape[0])
 
 
-def balanced_value(b: Batch, ratio: float, min_negatives: int, level: Level, form: Form) -> Tensor:
-    """Balanced BCE of each image, (B,)."""
+def balanced_value(
+    b: Batch,
+    ratio: float,
+    min_negatives: int,
+    level: Level,
+    form: Form,
+    *,
+    summed: bool = False,
+) -> Tensor:
+    """Balanced BCE of each image, (B,); ``summed``: not divided by the pixels that count."""
     z, t, m = b.logits, b.target, b.mask
     if form == "byte":  # only pixels that are exactly 1 or 0 have a class
         solid = (t == 0) | (t == 1)
@@ -81,6 +89,8 @@ def balanced_value(b: Batch, ratio: float, min_negatives: int, level: Level, for
     hardness = select((1 - t) * F.softplus(z), m, z.dtype)
     hardest = mined_sum(hardness, n, level)
     easy = over(level, image_sum(t * F.softplus(-z), m))
+    if summed:
+        return easy + hardest
     return safe_ratio(easy + hardest, (n.positives + n.mined).to(z.dtype))
 
 

@@ -120,29 +120,6 @@ class Loss:
         keywords = self._keywords(progress, weight, region)
         return self.spec.fn(*inputs, mask=mask, reduction=reduction, **keywords)
 
-    def parts(
-        self,
-        *inputs: Input,
-        mask: Tensor | None = None,
-        reduction: Reduction = "mean",
-        progress: float | None = None,
-        weight: Tensor | None = None,
-        region: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """The weighted parts by name, whose sum is the value and has its gradient.
-
-        Of a loss that is no sum the one part is itself. Where parts are made without autograd the
-        gradient of all is in one called "carrier", whose value is 0.
-
-        Raises:
-            ValueError: as a call.
-        """
-        keywords = self._keywords(progress, weight, region)
-        if self.spec.parts is None:
-            whole = self.spec.fn(*inputs, mask=mask, reduction=reduction, **keywords)
-            return {self.name: whole}
-        return dict(self.spec.parts(*inputs, mask=mask, reduction=reduction, **keywords))
-
     def components(
         self,
         *inputs: Input,
@@ -157,15 +134,12 @@ class Loss:
         Raises:
             ValueError: as a call.
         """
+        keywords = self._keywords(progress, weight, region)
         with torch.no_grad():
-            parts = self.parts(
-                *inputs,
-                mask=mask,
-                reduction=reduction,
-                progress=progress,
-                weight=weight,
-                region=region,
-            )
+            if self.spec.parts is None:
+                whole = self.spec.fn(*inputs, mask=mask, reduction=reduction, **keywords)
+                return {self.name: whole}
+            parts = self.spec.parts(*inputs, mask=mask, reduction=reduction, **keywords)
         return {name: part for name, part in parts.items() if name != CARRIER}
 
     def maps(

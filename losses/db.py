@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .balanced import FORMS, INFINITE, Form, balanced_value
+from .checks import check_choice
 from .contract import (
     LEVELS,
     Batch,
@@ -16,6 +17,8 @@ from .contract import (
     Reduction,
     full_precision,
     image_mean,
+    over,
+    pixel_count,
     pooled,
     prepare,
     reduce,
@@ -42,7 +45,7 @@ _BATCH: dict[str, object] = {
 # has no gradient from Dice in any of them; PaddleOCR's probability term is 0 there, here it is 1.
 DB_FLAVOURS: dict[str, dict[str, object]] = {
     "MhLiao": {**_BATCH, "form": "byte"},
-    "paper": {"binary": "balanced_bce", "prob_weight": 1.0, "l1": "sum", "min_negatives": 0},
+    "paper": {"binary": "balanced_bce", "prob_weight": 1.0, "pixels": "sum", "min_negatives": 0},
     "PaddleOCR": {**_BATCH, "prob": "dice"},
     "mmocr": _BATCH,
     "doctr": {**_BATCH, "prob": "focal", "prob_weight": 10.0, "threshold_weight": 1.0},
@@ -61,6 +64,8 @@ class _How:
     denominator: Denominator
     empty: Empty
     level: Level
+    mining: Level
+    summed: bool
 
 
 @full_precision
@@ -76,13 +81,16 @@ def step(prob: Tensor, threshold: Tensor, *, k: float = 50.0) -> Tensor:
 
 def _map_loss(name: MapLoss, b: Batch, how: _How) -> Tensor:
     if name == "balanced_bce":
-        return balanced_value(b, how.ratio, how.min_negatives, how.level, how.form)
+        return balanced_value(
+            b, how.ratio, how.min_negatives, how.mining, how.form, summed=how.summed
+        )
     overlap = dice_value(b, 0.0, how.denominator, how.empty, how.level)
     if name == "dice":
         return overlap
+    count = over(how.level, pixel_count(b.logits, b.mask)) if how.summed else 1.0
     if name == "focal":
-        return pooled(focal_value(b, 2.0, 0.5), b, how.level)
-    pixels = pooled(image_mean(bce_map(b.logits, b.target), b.mask), b, how.level)
+        return pooled(focal_value(b, 2.0, 0.5), b, how.level) * count
+    pixels = pooled(image_mean(bce_map(b.logits, b.target), b.mask), b, how.level) * count
     return pixels if name == "bce" else pixels + overlap
 
 
@@ -100,10 +108,11 @@ _WEIGHT = number(0, 1e6)
         "ratio": number(0),
         "min_negatives": integer(0, INFINITE),
         "form": choice(*FORMS),
-        "l1": choice("mean", "sum"),
+        "pixels": choice("mean", "sum"),
         "denominator": choice(*DENOMINATORS),
         "empty": choice(*EMPTY),
         "level": choice(*LEVELS),
+        "mining": choice("level", *LEVELS),
     },
     breaks={10: "B is not P: for a soft target both cannot equal it"},
     cite="liao2020db",
@@ -125,10 +134,11 @@ def db(
     ratio: float = 3.0,
     min_negatives: int = 1000,
     form: Form = "repaired",
-    l1: Literal["mean", "sum"] = "mean",
+    pixels: Literal["mean", "sum"] = "mean",
     denominator: Denominator = "l1",
     empty: Empty = "background",
     level: Level = "image",
+    mining: Literal["level", "image", "batch"] = "level",
     reduction: Reduction = "mean",
 ) -> dict[str, Tensor]:
     r"""Loss of DB's three maps (AAAI 2020, eq. 5; weights as released).
@@ -141,6 +151,9 @@ def db(
     (without smoothing), bce, both added, or focal (gamma 2, alpha .5). Mining has no effect on
     dice, which is one number for an image. ``DB_FLAVOURS`` has the knobs of the paper and of four
     published codes: ``losses.build("db", **losses.DB_FLAVOURS["PaddleOCR"])``.
+    ``pixels`` "sum" is the paper's form: sums over pixels in place of means, of every map.
+    ``level`` "batch" takes each statistic over the batch, as released; ``mining`` that of mined
+    negatives alone.
     ``mask`` selects the pixels of P and B, ``threshold_mask`` those of T.
     Shapes (B,1,H,W); range [0, inf), 0 iff P and B equal a binary t and T its target.
 
@@ -150,10 +163,12 @@ def db(
     b = prepare(logits, target, mask)
     t = prepare(threshold, threshold_target, threshold_mask, _THRESHOLD)
     apart = k * (probability(b.logits) - select(threshold, b.mask, b.logits.dtype))
-    how = _How(ratio, min_negatives, form, denominator, empty, level)
+    check_choice("mining", mining, ("level", *LEVELS))
+    mined = level if mining == "level" else mining
+    how = _How(ratio, min_negatives, form, denominator, empty, level, mined, pixels == "sum")
     return {
         "probability": reduce(prob_weight * _map_loss(prob, b, how), reduction),
-        "threshold": reduce(threshold_weight * l1_value(t, l1, level), reduction),
+        "threshold": reduce(threshold_weight * l1_value(t, pixels, level), reduction),
         "binary": reduce(
             binary_weight * _map_loss(binary, Batch(apart, b.target, b.mask), how), reduction
         ),

@@ -32,7 +32,7 @@ __all__ = ["balanced_l1", "masked_l1"]
 
 def l1_value(b: Batch, how: str, level: Level = "image") -> Tensor:
     """Absolute error over the valid pixels of each image, (B,)."""
-    check_choice("l1", how, ("mean", "sum"))
+    check_choice("pixels", how, ("mean", "sum"))
     error = over(level, image_sum((b.logits - b.target).abs(), b.mask))
     if how == "sum":
         return error

@@ -171,15 +171,22 @@ def grids_help() -> str:
     """The grids with their questions; each preset with its cells and the time they take."""
     from experiments import grid as grids  # torch: only --help and a grid's own run need it
 
-    lines, abouts = ["grids and their presets (time on 2 cores, two runs at once):"], {}
+    lines = ["grids and their presets (time on 2 cores, two runs at once):"]
+    abouts: dict[str, dict[str, str]] = {}
     for name in grids.names():
         grid = grids.find(name)
         lines.append(f"  {name:<18}{grid.question}")
         for key, preset in grid.presets.items():
-            abouts[key] = preset.about
+            abouts.setdefault(grid.task, {})[key] = preset.about
             cells = len(grid.arms) * preset.seeds
             lines.append(f"    {key:<16}{cells:>4} cells, {in_all(cells, preset.minutes)}")
-    return "\n".join([*lines, "", "presets:", *(f"  {k:<18}{v}" for k, v in abouts.items())])
+    for task, told in sorted(abouts.items()):
+        lines += [
+            "",
+            f"presets of {task}:",
+            *(f"  {key:<18}{about}" for key, about in told.items()),
+        ]
+    return "\n".join(lines)
 
 
 def in_all(cells: int, minutes: float | None) -> str:

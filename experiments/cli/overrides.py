@@ -10,10 +10,12 @@ import torch
 from experiments import task as tasks
 from experiments.cli.start import OF_TRAINING
 from experiments.cli.values import literal, parsed, shown
-from experiments.config import INCIDENTAL, Knobs
+from experiments.config import INCIDENTAL, Knobs, TaskName
+from experiments.data.text import LabelKnobs
 from experiments.errors import UserError
 from experiments.grid import Grid, Preset
 from experiments.model import MAKERS
+from experiments.text.boxes import BoxKnobs, box_knobs
 from models.switches import Switches
 
 C = TypeVar("C")
@@ -23,6 +25,7 @@ ELSEWHERE = {
     "data.image_dir": "--image-dir",
     "data.mask_dir": "--mask-dir",
 }
+CHOSEN = ("cut", "least_score")  # by each run, on its validation split
 MOST_SEEDS = 1000  # from there on they are those of pilots and searches
 
 
@@ -35,7 +38,7 @@ def apply(grid: Grid, preset: Preset, texts: Sequence[str]) -> tuple[Grid, Prese
     Raises:
         UserError: an unknown key, with the nearest; a value of another type or out of range.
     """
-    given = dict(sorted(_split(texts, preset).items()))
+    given = dict(sorted(_split(texts, preset, grid.task).items()))
     tree = _tree(given)
     new = _replaced(preset, {k: v for k, v in tree.items() if k not in ("loss", "seeds")})
     arms = dict(grid.arms)
@@ -54,14 +57,22 @@ def apply(grid: Grid, preset: Preset, texts: Sequence[str]) -> tuple[Grid, Prese
     return changed, new, "+".join(told)
 
 
-def keys(preset: Preset) -> list[str]:
+def keys(preset: Preset, task: TaskName = "masks") -> list[str]:
     """Every key that can be set, as far as it can be told beforehand."""
     switches = [field.name for field in fields(Switches)]
     found = [
         f"{part}.{key}" for part in ("data", "train") for key in _leaves(getattr(preset, part))
     ]
     found += [f"model.{name}" for name in ("preset", *switches)]
-    found += ["loss.gradient_weight", "loss.pixel.name", "loss.gradient.objective", "seeds"]
+    found += ["loss.pixel.name", "seeds"]
+    if task == "masks":
+        found += ["loss.gradient_weight", "loss.gradient.objective"]
+    else:
+        labels = (*(field.name for field in fields(LabelKnobs)), "shrink_end")
+        found += [f"loss.labels.{name}" for name in labels]
+        found += [f"model.{name}" for name in ("body", "channels")]
+        boxes = (field.name for field in fields(BoxKnobs) if field.name not in CHOSEN)
+        found += [f"boxes.{name}" for name in boxes]
     return [key for key in found if key not in ELSEWHERE]
 
 
@@ -74,16 +85,16 @@ def _leaves(config: object) -> list[str]:
     return names
 
 
-def _split(texts: Sequence[str], preset: Preset) -> dict[str, str]:
+def _split(texts: Sequence[str], preset: Preset, task: TaskName) -> dict[str, str]:
     """Values by key; a key must be known, and is given once."""
-    known = keys(preset)
+    known = keys(preset, task)
     given: dict[str, str] = {}
     for key, _, text in (one.partition("=") for one in texts):
         if key in ELSEWHERE:
             raise UserError(f"--set {key}: give {ELSEWHERE[key]} instead")
         if given.setdefault(key, text) != text:
             raise UserError(f"--set {key} is given twice: {given[key]!r} and {text!r}")
-        of_loss = key.startswith(("loss.pixel.", "loss.gradient.", "loss.labels."))  # see _check
+        of_loss = key.startswith(("loss.pixel.", "loss.gradient."))  # the registry knows its knobs
         if key not in known and not of_loss:
             raise _unknown(key, known)
     return given
@@ -139,6 +150,8 @@ def _check(grid: Grid, preset: Preset, tree: Tree) -> None:
     if "loss" in tree:
         for arm in grid.arms.values():
             tasks.find(grid.task).objective(arm.loss)
+    if "boxes" in tree:
+        box_knobs(preset.boxes)
     if "model" in tree:
         started = "start" in preset.model
         for name in tree["model"]:
@@ -156,7 +169,8 @@ def _check(grid: Grid, preset: Preset, tree: Tree) -> None:
 def _build(grid: Grid, preset: Preset, *, started: bool) -> None:
     """Every arm's model without its weights; ValueError where it cannot be."""
     aside = ("preset", "start", "start_digest")
-    Switches.check({key: value for key, value in preset.model.items() if key not in aside})
+    if grid.task == "masks":
+        Switches.check({key: value for key, value in preset.model.items() if key not in aside})
     if started:
         return
     built: list[dict[str, Any]] = []

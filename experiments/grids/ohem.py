@@ -6,7 +6,8 @@ nothing. 8 arms, 8 paired seeds; the baseline and the thresholds are those of `d
 
 `dice_1` and `dice_10` differ in the ratio alone, as in PaddleOCR, where Dice is the loss of both
 maps: it is one number for an image, so there is nothing to mine, and the two arms must come out
-the same to the last bit. `none_free` mines nothing in an image without text, as published.
+the same to the last bit. `none_free` has no gradient for an image without text, as published: it
+mines none there, and Dice with an empty target is 1 whatever is predicted.
 
     python experiments/run.py --grid ohem                            2 cores, half an hour
     python experiments/run.py --grid ohem --preset smoke             2 cores, half a minute
@@ -23,11 +24,15 @@ GRID = Grid(
     baseline="ratio_3",
     arms={
         "ratio_3": arm("3 negatives for each positive, of each image"),
-        "batch": arm("of the whole batch", level="batch"),
+        "batch": arm("of the whole batch", mining="batch"),
         "ratio_1": arm("1 for each positive", ratio=1.0),
         "ratio_10": arm("10 for each positive", ratio=10.0),
         "off": arm("all negatives: plain BCE", prob="bce"),
-        "none_free": arm("none in an image without text, as published", min_negatives=0),
+        "none_free": arm(
+            "an image without text mines none, and Dice has no gradient for it, as published",
+            min_negatives=0,
+            empty="published",
+        ),
         "dice_1": arm("Dice, ratio 1 (PaddleOCR)", prob="dice", ratio=1.0),
         "dice_10": arm("Dice, ratio 10", prob="dice", ratio=10.0),
     },

@@ -1,8 +1,8 @@
 """From a probability map to detected words."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 import cv2
@@ -48,6 +48,22 @@ class BoxKnobs:
             raise unknown("form", self.form, get_args(Form))
         if self.most != int(self.most) or self.most < 1:
             raise UserError(f"most is {self.most}, expected a whole number of at least 1")
+
+
+def box_knobs(given: Mapping[str, Any]) -> BoxKnobs:
+    """The knobs by their names.
+
+    Raises:
+        UserError: an unknown one, with the nearest; a value of another type or out of its range.
+    """
+    types = {field.name: type(field.default) for field in fields(BoxKnobs)}
+    for name, value in given.items():
+        if name not in types:
+            raise unknown("knob of boxes", name, types)
+        wanted = (int, float) if types[name] is float else types[name]
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            raise UserError(f"{name} is {value!r}, expected {types[name].__name__}")
+    return BoxKnobs(**given)
 
 
 @dataclass(frozen=True)

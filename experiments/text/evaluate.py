@@ -17,8 +17,8 @@ from experiments.data.outlines import Polygon, shapes
 from experiments.data.text import Word
 from experiments.evaluate import Evaluation, at_once
 from experiments.scores import shrunk
-from experiments.text.boxes import BoxKnobs, Detection, detect
-from experiments.text.icdar import CUTS, PUBLISHED, Best, Counts, Sweep, match, of_image, pooled
+from experiments.text.boxes import BoxKnobs, Detection, box_knobs, detect
+from experiments.text.icdar import CUTS, PUBLISHED, Counts, Sweep, match, of_image, pooled
 from experiments.text.samples import Pictures, fit
 from models.dbnet import DBNet
 
@@ -59,31 +59,38 @@ def evaluate(
     the H-mean at the published thresholds beside it.
     """
     seen = list(outputs(model, samples, config, device, between))
-    knobs = BoxKnobs(**config.boxes)
-    if final is None:
-        best = chosen(seen, knobs)
-        final = {"cut": best.cut, "least_score": best.least_score}
-    tuned = replace(knobs, cut=final["cut"], least_score=final["least_score"])
-    found = [one.detections(tuned) for one in seen]
+    knobs = box_knobs(config.boxes)
+    thresholds = chosen(seen, knobs) if final is None else dict(final)
+    found = found_at(seen, knobs, **thresholds)
     counts = counted(seen, found)
-    cut, least = PUBLISHED
-    published = [one.detections(replace(knobs, cut=cut, least_score=least)) for one in seen]
     scores = {
         **{name: value for name, value in pooled(counts).items() if np.isfinite(value)},
-        "H_published": pooled(counted(seen, published))["H_mean"],
         **{name: float(np.mean(column)) for name, column in columns(counts).items()},
     }
-    small = [pictured(one, detections) for one, detections in zip(seen, found, strict=True)]
-    return Evaluation(_table(samples, seen, counts), scores, small, dict(final), found)
+    table, small = _table(samples, seen, counts), []
+    if final is not None:
+        published = found_at(seen, knobs, *PUBLISHED)
+        scores["H_published"] = pooled(counted(seen, published))["H_mean"]
+        small = [pictured(one, detections) for one, detections in zip(seen, found, strict=True)]
+    return Evaluation(table, scores, small, thresholds, found)
 
 
-def chosen(seen: Sequence[Seen], knobs: BoxKnobs) -> Best:
+def found_at(
+    seen: Sequence[Seen], knobs: BoxKnobs, cut: float, least_score: float
+) -> list[list[Detection]]:
+    """Each image's detections at these thresholds."""
+    at = replace(knobs, cut=cut, least_score=least_score)
+    return [one.detections(at) for one in seen]
+
+
+def chosen(seen: Sequence[Seen], knobs: BoxKnobs) -> dict[str, float]:
     """Cut and least score of the highest H-mean."""
     sweep = Sweep()
     for one in seen:
         found = {cut: one.detections(replace(knobs, cut=cut, least_score=0.0)) for cut in CUTS}
         sweep.add(one.words, found)
-    return sweep.best()
+    best = sweep.best()
+    return {"cut": best.cut, "least_score": best.least_score}
 
 
 def counted(seen: Sequence[Seen], found: Sequence[Sequence[Detection]]) -> list[Counts]:

@@ -27,8 +27,7 @@ def final_maps(
     """Names and maps (K, H, W) of K samples, `train.maps` of them, at the training size.
 
     image (K, H, W, 3), target (the shrink map), prediction and binary: uint8; threshold_label and
-    threshold: float16. The first images with words, and at the end the first without, if there is
-    one.
+    threshold: float16. Which ones, `shown` says.
     """
     size, count = config.data.size, at_once(config.train)
     chosen = shown(samples, config.train.maps)
@@ -49,13 +48,11 @@ def final_maps(
 
 
 def shown(samples: Pictures, count: int) -> list[int]:
-    """The first `count` images, the last of them one without words if there is any."""
-    first = list(range(min(count, len(samples))))
-    free = (i for i in range(len(samples)) if not samples.split.source.words(i))
-    silent = next(free, None)
-    if silent is None or silent in first or count < 2:
-        return first
-    return [*first[:-1], silent]
+    """The first `count` images with words that count, the last one without if there is any."""
+    source = samples.split.source
+    bare = [i for i in range(len(samples)) if all(word.ignored for word in source.words(i))]
+    full = [i for i in range(len(samples)) if i not in {*bare}]
+    return [*full[: count - (bool(bare) and count > 1)], *bare][:count]
 
 
 def write_submission(

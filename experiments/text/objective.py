@@ -29,7 +29,8 @@ class Objective:
         knobs: dict[str, Any] = dict(config.pixel)
         name = knobs.pop("name")
         try:
-            self.whole = main_loss(name, "text").kind == "db"
+            spec = main_loss(name, "text")
+            self.whole, self._parts = spec.kind == "db", spec.parts
             self._loss = losses.build(name, **knobs)
         except ValueError as error:
             raise UserError(f"loss of this arm: {error}") from error
@@ -42,8 +43,9 @@ class Objective:
             nothing = value.new_zeros(())
             return {"probability": value, "threshold": nothing, "binary": nothing}
         assert out.threshold is not None, "the model is in training"
+        assert self._parts is not None, "a loss of kind db is a sum"
         maps = (out.logits, out.threshold, shrunk, threshold, threshold_mask)
-        return self._loss.parts(*maps, mask=mask, progress=u)
+        return dict(self._parts(*maps, mask=mask, **self._loss.arguments(u)))
 
     def total(self, terms: Terms) -> Tensor:
         """Their sum."""

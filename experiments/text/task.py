@@ -1,8 +1,8 @@
 """The task of text detection: a DB head's maps against labels made from words."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from torch import Tensor
 from experiments import distributed
 from experiments.checkpoint import Progress
 from experiments.config import LossConfig, RunConfig
-from experiments.data import DataConfig
+from experiments.data import Counts, DataConfig
 from experiments.data.augment import Augment
 from experiments.data.samples import Order, checked_share, loaded
+from experiments.data.sources import WORDS
 from experiments.data.text import LabelKnobs
 from experiments.data.text_sets import load_text
 from experiments.errors import UserError, unknown
@@ -24,6 +25,7 @@ from experiments.gradient_record import grad_share
 from experiments.preview import preview
 from experiments.seeding import seed_torch
 from experiments.task import Files, Terms
+from experiments.text.boxes import box_knobs
 from experiments.text.evaluate import evaluate
 from experiments.text.maps import final_maps, write_submission
 from experiments.text.objective import KINDS, TERMS, Objective
@@ -53,6 +55,16 @@ def splits(data: DataConfig) -> tuple[Pictures, Pictures, Pictures]:
     for name in data.augment:
         if name not in (*MOVES, *COLOURS):
             raise unknown("augmentation of words", name, (*MOVES, *COLOURS))
+    if data.name == WORDS:
+        return _drawn(data.size, data.counts)
+    train, val, test = map(Pictures, load_text(data))
+    return train, val, test
+
+
+@lru_cache(maxsize=1)
+def _drawn(size: tuple[int, int], counts: Counts) -> tuple[Pictures, Pictures, Pictures]:
+    """Words drawn at run time, which a worker's next run need not draw again."""
+    data = DataConfig(name=WORDS, size=size, counts=counts)
     train, val, test = map(Pictures, load_text(data))
     return train, val, test
 
@@ -81,10 +93,20 @@ def label_knobs(loss: LossConfig) -> tuple[LabelKnobs, float]:
     for name in given:
         if name not in known:
             raise unknown("knob of labels", name, (*known, "shrink_end"))
+    check_numbers({**given, "shrink_end": end or 0.0})
     knobs = LabelKnobs(**given)
-    if end is None:
-        return knobs, knobs.shrink
-    return knobs, replace(knobs, shrink=end).shrink
+    return knobs, knobs.shrink if end is None else replace(knobs, shrink=end).shrink
+
+
+def check_numbers(knobs: Mapping[str, Any]) -> None:
+    """Refuse what is no number.
+
+    Raises:
+        UserError: the knob is named.
+    """
+    for name, value in knobs.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UserError(f"{name} is {value!r}, expected a number")
 
 
 def stream(
@@ -92,9 +114,10 @@ def stream(
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Yields (step, images in [0, 1], labels (B, 4, H, W)) from `start` on."""
     t, d = config.train, config.data
+    box_knobs(config.boxes)  # rather now than at the first validation
     knobs, shrink_end = label_knobs(config.loss)
     lessons = Lessons(
-        pictures=replace(samples, keep=samples.keep // max(1, d.workers)),
+        pictures=replace(samples, keep=samples.keep // d.workers) if d.workers else samples,
         size=d.size,
         moves=tuple(name for name in MOVES if name in d.augment),
         labels=knobs,
@@ -145,8 +168,9 @@ def keep(
     device: torch.device,
 ) -> Files:
     """Maps and a preview of a few images; thumbnails and boxes of every test image."""
-    knobs, _ = label_knobs(config.loss)
-    maps = final_maps(model, samples, config, knobs, device)
+    knobs, shrink_end = label_knobs(config.loss)
+    labels = replace(knobs, shrink=shrink_end)
+    maps = final_maps(model, samples, config, labels, device)
     files: dict[str, Callable[[Path], Any]] = {
         "text_maps.npz": partial(_write_maps, maps=maps),
         "preview.png": preview(maps).save,

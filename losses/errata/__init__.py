@@ -118,8 +118,8 @@ ERRATA: tuple[Erratum, ...] = (
     Erratum(
         9,
         "MhLiao/DB, seg_detector_loss.py, against AAAI 2020, eq. 5",
-        "mean L1 for the paper's sum, Dice for its BCE on the binary map, a factor 5 on the "
-        "probability loss",
+        "means over pixels for the paper's sums, Dice for its BCE on the binary map, a factor 5 "
+        "on the probability loss",
         Setting("db", DB_FLAVOURS["MhLiao"]),
         Setting("db", DB_FLAVOURS["paper"]),
         measured.other_total,

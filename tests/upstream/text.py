@@ -83,8 +83,11 @@ def mhliao_db(
 def paper_db(
     p: Tensor, threshold: Tensor, t: Tensor, y: Tensor, tm: Tensor, m: Tensor, k: float = 50.0
 ) -> Tensor:
-    """L = Ls + 1 Lb + 10 Lt with balanced cross entropy of both maps (eq. 7); Lt is a sum."""
-    both = [balanced_cross_entropy(x, t, m) for x in (p, step(p, threshold, k))]
+    """L = Ls + 1 Lb + 10 Lt (eq. 5); each a sum over its pixels (eq. 6 and 7), mined 3 : 1."""
+    positives = float((t * m).byte().sum())
+    mined = min(float(((1 - t) * m).byte().sum()), float(int(positives * 3)))
+    pixels = positives + mined + EPS  # what the released code divides by
+    both = [pixels * balanced_cross_entropy(x, t, m) for x in (p, step(p, threshold, k))]
     return both[0] + both[1] + 10 * ((threshold - y).abs() * tm).sum()
 
 
