@@ -1,40 +1,20 @@
-"""DBNet: both bodies, every backbone, the threshold branch, freezing, precision, bad input."""
+"""DBNet's parts: both bodies, every backbone, the threshold branch, initial values, bad input."""
 
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import losses
 import models
-from models import BiRefNet, DBNet, DBOutput, backbones
+from models import BiRefNet, DBNet, backbones
 from models.dbnet import PRESETS
 from models.decoder import Decoder
 from tests.models.small import SMALL, noise
+from tests.models.text import BODIES, NARROW, lite
 
-BODIES = ("fpn", "birefnet")
 LIGHT = ("efficientnet_lite0", "vgg16bn", "resnet18", "pvt_v2_b0")
-NARROW: dict[str, dict[str, Any]] = {
-    "fpn": {"channels": 16},
-    "birefnet": {"channels": 16, **SMALL},
-}
-
-
-def lite(body: str = "fpn", **switches: Any) -> DBNet:
-    model = DBNet.preset("lite", body=body, **{**NARROW[body], **switches})
-    models.initialise(model, 0)
-    return model
-
-
-def loss(out: DBOutput, **knobs: Any) -> Tensor:
-    """That of a box of text in each image."""
-    text, border = torch.zeros_like(out.logits), torch.zeros_like(out.logits)
-    text[..., 20:40, 16:48] = 1
-    border[..., 14:46, 10:54] = 1
-    maps = (out.logits, out.threshold, text, 0.3 + 0.4 * border, border)
-    return losses.build("db", **knobs)(*maps)
 
 
 @pytest.mark.parametrize("body", BODIES)
@@ -91,34 +71,6 @@ def test_the_pyramid_is_the_published_sum_of_maps() -> None:
         for i, (out, x) in enumerate(zip(model.decoder.outs, sums, strict=True))
     ]
     assert torch.allclose(found, torch.cat(expected, dim=1), rtol=1e-12)
-
-
-@pytest.mark.parametrize("body", BODIES)
-def test_training_gives_a_gradient_to_every_parameter(body: str) -> None:
-    model = lite(body)
-    loss(model(noise(2, 3, 64, 96))).backward()
-    dead = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert dead == []
-
-
-@pytest.mark.parametrize(
-    "switches", [{"body": "birefnet", "inward": "none"}, {"batch_norm": False}], ids=str
-)
-def test_other_switches_give_a_gradient_to_every_parameter_too(switches: dict[str, Any]) -> None:
-    model = lite(**switches)
-    loss(model(noise(2, 3, 64, 64))).backward()
-    assert [name for name, p in model.named_parameters() if p.grad is None] == []
-
-
-@pytest.mark.parametrize("body", BODIES)
-def test_checkpointing_changes_no_gradient(body: str) -> None:
-    found = []
-    for checkpoint in (False, True):
-        model = lite(body, checkpoint=checkpoint, freeze_backbone=True).double()
-        torch.manual_seed(0)
-        loss(model(noise(2, 3, 64, 64).double())).backward()
-        found.append([p.grad for p in model.parameters() if p.requires_grad])
-    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 def calls(model: DBNet) -> list[str]:
@@ -203,39 +155,6 @@ def test_birefnets_decoder_gives_the_map_that_its_own_logits_are_made_of() -> No
     assert torch.equal(*seen)
 
 
-@pytest.mark.parametrize("body", BODIES)
-def test_a_frozen_backbone_keeps_weights_and_statistics(body: str) -> None:
-    model = lite(body, freeze_backbone=True).train()
-    before = {k: v.clone() for k, v in model.bb.state_dict().items()}
-    loss(model(noise(2, 3, 64, 64))).backward()
-    assert all(p.grad is None for p in model.bb.parameters())
-    assert all(torch.equal(v, before[k]) for k, v in model.bb.state_dict().items())
-    assert not model.bb.training
-    assert model.head.training
-
-
-def test_stages_are_frozen_from_the_image_on() -> None:
-    model = lite(freeze_backbone=3)
-    assert [
-        all(p.requires_grad for m in stage for p in m.parameters()) for stage in model.bb.stages()
-    ] == ([False] * 3 + [True] * 2)
-    assert [all(m.training for m in stage) for stage in model.bb.stages()] == [False] * 3 + [
-        True
-    ] * 2
-
-
-@pytest.mark.parametrize("body", BODIES)
-def test_the_same_seed_gives_the_same_weights_and_gradients(body: str) -> None:
-    found = []
-    for drawn in (1, 2):
-        torch.manual_seed(drawn)
-        model = lite(body)
-        torch.manual_seed(0)
-        loss(model(noise(2, 3, 64, 64))).backward()
-        found.append([*model.state_dict().values(), *(p.grad for p in model.parameters())])
-    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
-
-
 def test_a_parameter_starts_at_a_value_of_seed_and_name_alone() -> None:
     one, two = lite(), lite(backbone="resnet18", pretrained=False)
     assert all(torch.equal(v, two.head.state_dict()[k]) for k, v in one.head.state_dict().items())
@@ -243,85 +162,6 @@ def test_a_parameter_starts_at_a_value_of_seed_and_name_alone() -> None:
     drawn = [k for k, p in one.head.named_parameters() if p.ndim == 4]
     assert all(not torch.equal(one.head.state_dict()[k], two.head.state_dict()[k]) for k in drawn)
     assert len(drawn) == 6
-
-
-def test_convolutions_start_with_the_published_spread() -> None:
-    model = DBNet("resnet18")
-    models.initialise(model, 0)
-    for conv in (m for part in (model.decoder, model.head) for m in part.modules()):
-        if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d):
-            fan = conv.weight[0].numel()  # what torch takes for a transposed one too
-            assert float(conv.weight.detach().std()) == pytest.approx((2 / fan) ** 0.5, rel=0.1)
-
-
-@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("body", BODIES)
-def test_half_precision_trains_without_nan(body: str, precision: torch.dtype) -> None:
-    # oneDNN 3.12 corrupts the heap in the backward pass of a convolution to 8 channels at 2 x 2 px
-    widths = {} if body == "fpn" else {"inward_channels": 16}
-    model = lite(body, freeze_backbone=True, **widths)
-    image, optimizer = (
-        noise(2, 3, 64, 64),
-        torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3),
-    )
-    values = []
-    for _ in range(4):
-        with torch.autocast("cpu", precision):
-            out = model(image)
-        assert out.threshold.dtype is torch.float32
-        value = loss(out)
-        optimizer.zero_grad()
-        value.backward()
-        assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.requires_grad)
-        optimizer.step()
-        values.append(float(value.detach()))
-    assert values[-1] < values[0]
-
-
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("scale", [1e-3, 1e3], ids=str)
-def test_extreme_logits_have_finite_gradients(scale: float, precision: torch.dtype) -> None:
-    model = lite(freeze_backbone=True)
-    with torch.no_grad():
-        for branch in model.head.children():
-            branch[-1].weight.mul_(scale)
-    with torch.autocast("cpu", precision, enabled=precision is not torch.float32):
-        out = model(noise(2, 3, 64, 64))
-    assert (float(out.logits.detach().abs().max()) > 500) == (scale > 1)
-    loss(out, k=500.0).backward()
-    grads = [p.grad for p in model.parameters() if p.requires_grad]
-    assert all(bool(g.isfinite().all()) for g in grads)
-
-
-class Pooled(nn.Module):
-    """An encoder that takes no time to compile: means of the image at every stride."""
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Maps with the channels of efficientnet_lite0, fine to coarse."""
-        strides = zip((24, 40, 112, 320), (4, 8, 16, 32), strict=True)
-        return [F.avg_pool2d(image, s).repeat(1, c, 1, 1)[:, :c] for c, s in strides]
-
-
-def test_the_compiled_training_forward_is_one_graph_with_the_eager_gradients() -> None:
-    """BiRefNet's decoder is compiled in `test_compile`."""
-    torch._dynamo.reset()
-    model = lite(freeze_backbone=True).double()
-    model.bb = Pooled()
-    image, found = noise(2, 3, 70, 64).double(), []
-    for call in (model, torch.compile(model, fullgraph=True, backend="aot_eager")):
-        model.zero_grad()
-        value = loss(call(image))
-        value.backward()
-        found.append([value.detach(), *(p.grad for p in model.parameters())])
-    for a, b in zip(*found, strict=True):
-        assert torch.allclose(a, b, rtol=1e-6, atol=1e-9)
-
-
-def test_one_image_trains_where_there_are_no_batch_statistics() -> None:
-    with pytest.raises(ValueError, match="train with batch_norm=False and freeze_backbone=True"):
-        lite()(noise(1, 3, 64, 64))
-    out = lite(batch_norm=False, freeze_backbone=True)(noise(1, 3, 64, 64))
-    assert out.threshold is not None
 
 
 @pytest.mark.parametrize(
