@@ -16,5 +16,5 @@ def unknown(kind: str, seen: str, known: Iterable[str]) -> UserError:
     """
     known = sorted(known)
     near = get_close_matches(seen, known, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    hint = f"; did you mean {near[0]!r}?" if near else ""
     return UserError(f"unknown {kind} {seen!r}{hint} (known: {', '.join(known)})")

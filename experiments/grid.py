@@ -206,9 +206,12 @@ def find_preset(
     if data:
         return replace(preset, data=configure(preset.data, data, image_dir, mask_dir))
     if not preset.data.name:
+        noun, folders = {"masks": ("masks", "im/ and gt/"), "text": ("annotations", "img/, gts/")}[
+            grid.task
+        ]
         raise UserError(
             f"preset {name!r} ships no data: give --data PATH, a folder with train/, val/ and "
-            f"test/, each with images and {grid.task} in folders such as im/ and gt/"
+            f"test/, each with images and {noun} in folders such as {folders}"
         )
     if image_dir or mask_dir:
         raise UserError(

@@ -45,8 +45,12 @@ class Predictor(Protocol):
         """An image as the model takes it; UserError where it cannot be read."""
         ...
 
-    def write(self, batch: Sequence[Any], targets: Sequence[Sequence[Path]]) -> None:
-        """Predict, and write the files of each image."""
+    def write(self, batch: Sequence[Any], targets: Sequence[Sequence[Path]]) -> list[int]:
+        """Predict, and write the files of each image; returns how much each has of it."""
+        ...
+
+    def told(self, counts: Sequence[int]) -> str:
+        """What was written, from how much each image has of it."""
         ...
 
 
@@ -88,7 +92,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=int, default=CHUNK, metavar="N", help=f"default: {CHUNK}")
     p.add_argument("--overwrite", action="store_true", help="replace files that are there")
     words = p.add_argument_group("of a run on text (default: as the run was tested)")
-    words.add_argument("--form", choices=("box", "polygon"), help="what a word's outline may be")
+    words.add_argument(
+        "--form",
+        choices=("box", "polygon"),
+        help="a word's outline: four corners, which ICDAR 2015 takes, or any number (Total-Text)",
+    )
     words.add_argument("--cut", type=float, metavar="P", help="probability above which is text")
     words.add_argument("--least-score", type=float, metavar="P", help="a word's mean probability")
     return p
@@ -112,22 +120,19 @@ def run(options: argparse.Namespace) -> list[str]:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {options.out}: {error}") from error
-    failed: list[str] = []
+    failed, counts = list[str](), list[int]()
     with tqdm(total=len(targets), unit="image", disable=None) as bar:
         for batch in batches(files, predictor.read, options.batch, failed):
             try:
-                predictor.write([one for _, one in batch], [targets[file] for file, _ in batch])
+                counts += predictor.write(
+                    [one for _, one in batch], [targets[file] for file, _ in batch]
+                )
             except OSError as error:
                 raise UserError(f"cannot write to {options.out}: {error}") from error
             except ValueError as error:
                 raise UserError(f"--size {predictor.size}: {error}") from error
             bar.update(len(batch))
-    done = len(targets) - len(failed)
-    print(
-        f"{done} masks in {options.out}"
-        if task == "masks"
-        else f"words of {done} images in {options.out}"
-    )
+    print(f"{predictor.told(counts)} in {options.out}")
     return failed
 
 
@@ -154,8 +159,17 @@ def predictor_of(options: argparse.Namespace) -> Predictor:
 
 
 def folder_of(source: str) -> Path:
-    """The folder of a run that is named by it, or by its checkpoint."""
+    """The folder of a run that is named by it, or by its checkpoint.
+
+    Raises:
+        UserError: a folder of runs, with one of them.
+    """
     path = Path(source)
+    runs = path if path.name == "runs" else path / "runs"
+    if runs.is_dir():
+        ready = sorted(run.parent for run in runs.glob(f"*/{FINISHED}"))
+        hint = f"name one of them, such as {ready[0]}" if ready else "none of them is finished"
+        raise UserError(f"{source} is a folder of runs; {hint}")
     return path.parent if path.name == WEIGHTS else path
 
 

@@ -56,13 +56,26 @@ class Words:
         """An image (H, W, 3), and how the model sees it."""
         return Photo(image, *fit(image, self.size))
 
-    def write(self, batch: Sequence[Photo], targets: Sequence[Sequence[Path]]) -> None:
+    def write(self, batch: Sequence[Photo], targets: Sequence[Sequence[Path]]) -> list[int]:
         """Write `res_NAME.txt` and `NAME.jpg` for each image; one without words has no lines."""
-        for photo, found, (text, picture) in zip(batch, self.find(batch), targets, strict=True):
+        everything = self.find(batch)
+        for photo, found, (text, picture) in zip(batch, everything, targets, strict=True):
             with whole(text) as draft:
                 draft.write_text("".join(map(line, found)), encoding="ascii")
             with whole(picture) as draft:
                 drawn(photo.image, found).save(draft, quality=QUALITY)
+        return [len(found) for found in everything]
+
+    def told(self, counts: Sequence[int]) -> str:
+        """How many words there are in how many images, or what could bring some."""
+        images = f"{len(counts)} image{'s' * (len(counts) != 1)}"
+        if any(counts) or not counts:
+            words = f"{sum(counts)} word{'s' * (sum(counts) != 1)}"
+            return f"{words} in {sum(map(bool, counts))} of {images},"
+        return (
+            f"no word in {images} at cut {self.knobs.cut:g} and least score "
+            f"{self.knobs.least_score:g} (--cut and --least-score set others); files are"
+        )
 
     def find(self, batch: Sequence[Photo]) -> list[list[Detection]]:
         """The words of each image, in its own coordinates."""

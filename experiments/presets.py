@@ -55,8 +55,8 @@ SMALL = {"least_side": 2.0}  # pixels of a shrunk word; the published 3 is for 6
 WORDS = DataConfig(name="words", size=(160, 160), counts=Counts(train=400, val=40, test=150))
 TEXT_PRESETS = {
     "smoke": Preset(
-        about="words drawn at 96 px: does it run; prints no test",
-        data=replace(WORDS, size=(96, 96), counts=Counts(train=16, val=8, test=8)),
+        about="words drawn at 128 px: does it run; prints no test",
+        data=replace(WORDS, size=(128, 128), counts=Counts(train=16, val=8, test=16)),
         model={"preset": "lite", "freeze_backbone": True},
         train=TrainConfig(steps=6, batch=4, lr=1e-3, validations=2, moments=2),
         seeds=2,

@@ -11,6 +11,9 @@ from pathlib import Path
 from experiments import grid as grids
 from experiments.cli.start import with_start
 from experiments.config import PROJECT, Runtime
+from experiments.data import DataConfig
+from experiments.data.splits import terms
+from experiments.data.text_layouts import holds
 from experiments.errors import UserError, unknown
 from experiments.grid import Cell, Grid, Preset
 
@@ -56,7 +59,10 @@ def prepare(options: argparse.Namespace) -> Job:
     for arm in options.arm:
         if arm not in grid.arms:
             raise unknown(f"arm of {grid.name!r}", arm, grid.arms)
-    cells = grids.cells(grid, preset)
+    try:
+        cells = grids.cells(grid, preset)
+    except UserError as error:
+        raise (mistaken(grid, preset.data) or error) from None
     chosen = [cell for cell in cells if cell.arm in (options.arm or grid.arms)]
     return Job(
         grid=grid,
@@ -69,6 +75,22 @@ def prepare(options: argparse.Namespace) -> Job:
         runtime=Runtime(device=options.device, tensorboard=options.tensorboard),
         workers=options.workers or (1 if options.launcher == "slurm" else None),
         command=command(options),
+    )
+
+
+def mistaken(grid: Grid, data: DataConfig) -> UserError | None:
+    """The error of masks for a grid of text, or the other way round; None: it is another."""
+    roots = [root for _, root in terms(data.name)]
+    kinds = {holds(root, data.image_dir, data.mask_dir) for root in roots} - {None}
+    if not kinds or grid.task in kinds:
+        return None
+    task, nouns = ("text", "words and no masks")
+    if grid.task == "text":
+        task, nouns = ("masks", "masks and no words")
+    fit = [name for name in grids.names() if grids.find(name).task == task]
+    return UserError(
+        f"{data.name} has {nouns}, and {grid.name!r} is a grid of {grid.task}; of {task}: "
+        f"{', '.join(fit)}"
     )
 
 

@@ -79,11 +79,14 @@ def _what_is_run(p: argparse._ArgumentGroup) -> None:
     p.add_argument(
         "--data",
         metavar="SET",
-        help="embedded, thin3d, a folder with train/, val/ and test/, or "
-        "train=PATH,val=PATH,test=PATH; several joined by +",
+        help="what ships: embedded or thin3d, for a grid of text words; or yours: a folder with "
+        "train/, val/ and test/, or train=PATH,val=PATH,test=PATH; several joined by +; text as "
+        "ICDAR 2013 or 2015, Total-Text or MhLiao/DB lay it out",
     )
     p.add_argument("--image-dir", metavar="NAME", help="the images' folder in those of --data")
-    p.add_argument("--mask-dir", metavar="NAME", help="the masks' folder in those of --data")
+    p.add_argument(
+        "--mask-dir", metavar="NAME", help="the masks' or annotations' folder in those of --data"
+    )
     p.add_argument(
         "--arm", action="append", default=[], metavar="NAME", help="only this arm (repeatable)"
     )

@@ -25,6 +25,7 @@ ELSEWHERE = {
     "data.image_dir": "--image-dir",
     "data.mask_dir": "--mask-dir",
 }
+OTHER: dict[TaskName, TaskName] = {"masks": "text", "text": "masks"}
 CHOSEN = ("cut", "least_score")  # by each run, on its validation split
 MOST_SEEDS = 1000  # from there on they are those of pilots and searches
 
@@ -73,6 +74,7 @@ def keys(preset: Preset, task: TaskName = "masks") -> list[str]:
         found += [f"model.{name}" for name in ("body", "channels")]
         boxes = (field.name for field in fields(BoxKnobs) if field.name not in CHOSEN)
         found += [f"boxes.{name}" for name in boxes]
+        found.remove("train.metrics")  # variants of those of masks
     return [key for key in found if key not in ELSEWHERE]
 
 
@@ -96,20 +98,30 @@ def _split(texts: Sequence[str], preset: Preset, task: TaskName) -> dict[str, st
             raise UserError(f"--set {key} is given twice: {given[key]!r} and {text!r}")
         of_loss = key.startswith(("loss.pixel.", "loss.gradient."))  # the registry knows its knobs
         if key not in known and not of_loss:
-            raise _unknown(key, known)
+            raise _unknown(key, preset, task)
     return given
 
 
-def _unknown(key: str, known: list[str]) -> UserError:
+def _unknown(key: str, preset: Preset, task: TaskName) -> UserError:
     """The error for a key, with the nearest known one; `lr` is near `train.lr`."""
+    known, other = keys(preset, task), OTHER[task]
+    if key in keys(preset, other):
+        return UserError(f"--set {key}: that is for grids of {other}, and this is one of {task}")
+    if task == "text" and key in [f"boxes.{name}" for name in CHOSEN]:
+        boxes = ", ".join(name for name in known if name.startswith("boxes."))
+        return UserError(
+            f"--set {key}: each run chooses {' and '.join(CHOSEN)} on its validation split; "
+            f"what can be set is {boxes}"
+        )
     last = {name.rpartition(".")[2]: name for name in known}
     near = get_close_matches(key, known, n=1) or [
         last[name] for name in get_close_matches(key.rpartition(".")[2], last, n=1)
     ]
     part = key.partition(".")[0]
     listed = [name for name in known if name.startswith(f"{part}.")]
-    listed = listed or ["data.*", "loss.*", "model.*", "train.*", "seeds"]
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    parts = (name.partition(".") for name in known)
+    listed = listed or sorted({f"{first}.*" if dot else first for first, dot, _ in parts})
+    hint = f"; did you mean {near[0]!r}?" if near else ""
     return UserError(f"unknown key of --set {key!r}{hint} (known: {', '.join(listed)})")
 
 

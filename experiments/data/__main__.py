@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -31,7 +30,6 @@ from experiments.data import (
     text_layouts,
 )
 from experiments.data.annotations import try_words
-from experiments.data.layouts import has_images
 from experiments.data.splits import Place, label, split_of, terms
 from experiments.data.text_sets import describe_text
 from experiments.errors import UserError
@@ -60,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         roots = [root for _, root in terms(options.path)]
         given = options.image_dir, options.mask_dir
-        text = any(is_text(root, *given) for root in roots)
+        text = any(text_layouts.holds(root, *given) == "text" for root in roots)
         find, look = (text_layouts.find, check_text) if text else (layouts.find, check)
         sets = [(root, found) for root in roots for found in find(root, *given)]
         bad = sum(look(place, options.workers) for place in sets)
@@ -71,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         line, refused = usable(options.path, *given, describe_text if text else describe)
         print(line)
         bad = int(refused and any(split for split, _ in terms(options.path)))
-    print(f"{bad} problems" if bad else "no problem")
+    print(f"{bad} problem{'s' * (bad != 1)}" if bad else "no problem")
     return 1 if bad else 0
 
 
@@ -95,7 +93,7 @@ def check_text(place: Place, workers: int) -> int:
     remarks = [line for size, lines, _ in found if size is not None for line in lines]
     sizes = [size for size, *_ in found if size is not None]
     counts = sum((c for *_, c in found), Counter[str]())
-    what = f"{len(sizes)} images, {text_check.told(counts)}"
+    what = f"{len(sizes)} image{'s' * (len(sizes) != 1)}, {text_check.told(counts)}"
     return report(place, what, sizes, problems, remarks)
 
 
@@ -129,19 +127,6 @@ def look_all(
         return list(bar(map(look, items)))
     with ProcessPoolExecutor(workers, servants.context(), servants.end_with_parent) as pool:
         return list(bar(pool.map(look, items, chunksize=16)))
-
-
-def is_text(root: Path, image_dir: str, mask_dir: str) -> bool:
-    """Whether a folder holds words: annotations that belong to images, and no masks."""
-    try:
-        if any(has_images(f.masks) for f in layouts.find(root, image_dir, mask_dir)):
-            return False
-    except UserError:
-        pass
-    try:
-        return bool(text_layouts.find(root, image_dir, mask_dir))
-    except UserError:
-        return False
 
 
 def usable(

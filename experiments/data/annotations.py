@@ -13,7 +13,7 @@ where it is replaced. Coordinates are kept as they are, also outside the image.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,32 +47,40 @@ def read_words(files: Sequence[Path]) -> list[tuple[Word, ...]]:
     words = try_words(files, problems)
     if problems:
         raise UserError(problems[0])
-    return words
+    return [found for found in words if found is not None]
 
 
-def try_words(files: Sequence[Path], problems: list[str]) -> list[tuple[Word, ...]]:
-    """As `read_words`, but without the lines that cannot be read, which go to `problems`."""
-    lines = [_lines(file) for file in files]
-    long = [_numbers(text.split(",")) >= 10 for found in lines for _, text in found]
+def try_words(files: Sequence[Path], problems: list[str]) -> list[tuple[Word, ...] | None]:
+    """As `read_words`, but None for a file with problems, which go to `problems`."""
+    lines = [_lines(file, problems) for file in files]
+    long = [_numbers(text.split(",")) >= 10 for found in lines for _, text in found or ()]
     polygons = sum(long) > 0.05 * len(long)
-    words: list[tuple[Word, ...]] = []
+    words: list[tuple[Word, ...] | None] = []
     for file, found in zip(files, lines, strict=True):
-        words.append(())
-        for number, text in found:
-            try:
-                words[-1] += (_word(file, text, polygons=polygons),)
-            except ValueError as error:
-                seen = text if len(text) <= 80 else f"{text[:80]}..."
-                problems.append(f"{file}, line {number}: {error} in {seen!r}; {EXPECTED}")
+        before = len(problems)
+        read = tuple(_words(file, found or (), problems, polygons=polygons))
+        words.append(None if found is None or len(problems) > before else read)
     return words
 
 
-def _lines(file: Path) -> list[Line]:
+def _words(
+    file: Path, lines: Iterable[Line], problems: list[str], *, polygons: bool
+) -> Iterator[Word]:
+    for number, text in lines:
+        try:
+            yield _word(file, text, polygons=polygons)
+        except ValueError as error:
+            seen = text if len(text) <= 80 else f"{text[:80]}..."
+            problems.append(f"{file}, line {number}: {error} in {seen!r}; {EXPECTED}")
+
+
+def _lines(file: Path, problems: list[str]) -> list[Line] | None:
     """The lines that hold something; a record of Total-Text is one line."""
     try:
         content = file.read_bytes().decode("utf-8-sig", errors="replace")
     except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from error
+        problems.append(f"cannot read {file}: {error.strerror}")
+        return None
     found: list[Line] = []
     for number, line in enumerate(re.split(r"\r\n|\r|\n", content), 1):
         record = found and found[-1][1].startswith("x:")

@@ -24,8 +24,11 @@ COUNTED = {  # in the order they are told
 }
 
 
-def inspect(item: tuple[Path, Path, tuple[Word, ...]]) -> Finding:
-    """Size (H, W) of an image, what is worth a look and counts of its words; or what is wrong."""
+def inspect(item: tuple[Path, Path, tuple[Word, ...] | None]) -> Finding:
+    """Size (H, W) of an image, what is worth a look and counts of its words; or what is wrong.
+
+    Without words, of which the annotation has a problem, there is nothing to count.
+    """
     image, annotation, words = item
     try:
         size = upright(image)
@@ -34,11 +37,13 @@ def inspect(item: tuple[Path, Path, tuple[Word, ...]]) -> Finding:
             turned = stored.getexif().get(ExifTags.Base.Orientation, 1)
     except UserError as error:
         return None, [str(error)], Counter()
-    counts = Counter(images=1, words=len(words), ignored=sum(word.ignored for word in words))
-    counts["free"] = int(counts["words"] == counts["ignored"])
     lines = []
     if turned != 1:
         lines.append(f"{image.name}: turned as its EXIF orientation says; see if the words fit")
+    if words is None:
+        return size, lines, Counter(broken=1)
+    counts = Counter(words=len(words), ignored=sum(word.ignored for word in words))
+    counts["free"] = int(counts["words"] == counts["ignored"])
     for number, kind in _odd(words, size):
         counts[kind] += 1
         if kind != "small":
@@ -49,9 +54,11 @@ def inspect(item: tuple[Path, Path, tuple[Word, ...]]) -> Finding:
 def told(counts: Counter[str]) -> str:
     """The counts in words."""
     kinds = ", ".join(f"{counts[kind]} {name}" for kind, name in COUNTED.items() if counts[kind])
+    words, free, broken = (counts[name] for name in ("words", "free", "broken"))
+    left_out = f" ({broken} left out, whose annotation has a problem)" if broken else ""
     return (
-        f"{counts['words']} words{f' ({kinds})' if kinds else ''}, "
-        f"{counts['free']} images without a word that counts"
+        f"{words} word{'s' * (words != 1)}{f' ({kinds})' if kinds else ''}, "
+        f"{free} image{'s' * (free != 1)} without a word that counts{left_out}"
     )
 
 

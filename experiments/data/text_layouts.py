@@ -9,12 +9,14 @@ Total-Text's `Images/Train` finds `Polygon/Train`. Of MhLiao/DB's `train_images`
 
 import os
 from collections.abc import Container, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from experiments.data import layouts
 from experiments.data.folders import Kind, Matched
-from experiments.data.layouts import DEPTH, Folders, is_image, kind_of, subfolders
+from experiments.data.layouts import DEPTH, Folders, has_images, is_image, kind_of, subfolders
 from experiments.data.splits import Split, split_of
 from experiments.errors import UserError
 
@@ -62,6 +64,17 @@ def find(root: Path, image_dir: str = "", mask_dir: str = "") -> list[Folders]:
         Folders(images.folder, texts.folder, _telling(images.parts), shared[texts.folder])
         for images, texts in pairs
     ]
+
+
+def holds(root: Path, image_dir: str = "", mask_dir: str = "") -> Literal["masks", "text"] | None:
+    """Whether images in a folder have masks, or else annotations; None: neither is found."""
+    with suppress(UserError):
+        if any(has_images(f.masks) for f in layouts.find(root, image_dir, mask_dir)):
+            return "masks"
+    with suppress(UserError):
+        if any(match(f)[0] for f in find(root, image_dir, mask_dir)):
+            return "text"
+    return None
 
 
 def match(folders: Folders) -> Matched:

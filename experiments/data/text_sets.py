@@ -10,12 +10,12 @@ from experiments.data.annotations import read_words
 from experiments.data.composed import EMBEDDED
 from experiments.data.decode import SIDEWAYS, Pixels, opened, read_image
 from experiments.data.folders import Pair, pairs_of
-from experiments.data.sources import WORDS, DataConfig, digest
+from experiments.data.sources import SHIPPED, WORDS, DataConfig, digest
 from experiments.data.splits import SPLITS, Split, label, places
 from experiments.data.text import Word
 from experiments.data.text_layouts import TEXT, find
 from experiments.data.words import DrawnWords, font_files
-from experiments.errors import UserError, unknown
+from experiments.errors import UserError
 
 
 class TextSource(Protocol):
@@ -114,7 +114,9 @@ def describe_text(data: DataConfig) -> str:
 
 def _pairs(data: DataConfig) -> dict[Split, list[Pair]]:
     if not any(mark in data.name for mark in "/\\=+") and not Path(data.name).is_dir():
-        raise unknown("text set", data.name, (WORDS,))
+        masks = data.name in SHIPPED
+        seen = f"{data.name!r} has masks" if masks else f"no text set or folder {data.name!r}"
+        raise UserError(f"{seen}: expected {WORDS!r}, or a folder of images with annotations")
     return pairs_of(data.name, data.image_dir, data.mask_dir, TEXT)
 
 

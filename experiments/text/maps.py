@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from experiments.config import RunConfig
 from experiments.data.decode import Pixels
@@ -22,12 +23,18 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip file knows: the same 
 
 
 def final_maps(
-    model: DBNet, samples: Pictures, config: RunConfig, knobs: LabelKnobs, device: torch.device
+    model: DBNet,
+    samples: Pictures,
+    config: RunConfig,
+    knobs: LabelKnobs,
+    device: torch.device,
+    threshold: bool = True,
 ) -> dict[str, Any]:
     """Names and maps (K, H, W) of K samples, `train.maps` of them, at the training size.
 
     image (K, H, W, 3), target (the shrink map), prediction and binary: uint8; threshold_label and
-    threshold: float16. Which ones, `shown` says.
+    threshold: float16. Those of the threshold branch are left out where it has learned nothing
+    (`threshold` False). Which samples, `shown` says.
     """
     size, count = config.data.size, at_once(config.train)
     chosen = shown(samples, config.train.maps)
@@ -35,12 +42,13 @@ def final_maps(
     for start in range(0, len(chosen), count):
         read = [samples[i] for i in chosen[start : start + count]]
         images = [fit(image, size) for image, _ in read]
-        outputs = _outputs(model, [pixels for pixels, _ in images], device)
+        outputs = _outputs(model, [pixels for pixels, _ in images], device, threshold)
         for k, (pixels, scale) in enumerate(images):
             label = text_labels(placed(read[k][1], np.diag([scale, scale, 1])), size, knobs)
             parts.setdefault("image", []).append(pixels)
             parts.setdefault("target", []).append(_bytes(label[0]))
-            parts.setdefault("threshold_label", []).append(label[2].astype(np.float16))
+            if threshold:
+                parts.setdefault("threshold_label", []).append(label[2].astype(np.float16))
             for name, maps in outputs.items():
                 parts.setdefault(name, []).append(maps[k])
     names = [samples.split.names[i] for i in chosen]
@@ -71,21 +79,23 @@ def line(detection: Detection) -> str:
 
 
 def _outputs(
-    model: DBNet, images: Sequence[Pixels], device: torch.device
+    model: DBNet, images: Sequence[Pixels], device: torch.device, threshold: bool
 ) -> dict[str, NDArray[Any]]:
-    """prediction, threshold and binary (B, H, W)."""
+    """prediction, and of the threshold branch threshold and binary (B, H, W)."""
     model.eval()
     with torch.inference_mode():
-        out = model(as_inputs(images, device), threshold=True)
+        out = model(as_inputs(images, device), threshold=threshold)
     model.train()
-    assert out.threshold is not None
-    maps = (out.logits.float().sigmoid(), out.threshold.float(), out.binary().float())
-    prediction, threshold, binary = (x[:, 0].cpu().numpy() for x in maps)
-    return {
-        "prediction": _bytes(prediction),
-        "threshold": threshold.astype(np.float16),
-        "binary": _bytes(binary),
-    }
+    found = {"prediction": _bytes(_plane(out.logits.float().sigmoid()))}
+    if out.threshold is None:
+        return found
+    border = _plane(out.threshold).astype(np.float16)
+    return {**found, "threshold": border, "binary": _bytes(_plane(out.binary()))}
+
+
+def _plane(maps: Tensor) -> NDArray[np.float32]:
+    """Maps (B, 1, H, W) without their channel, on the host."""
+    return maps[:, 0].float().cpu().numpy()
 
 
 def _bytes(values: NDArray[Any]) -> Pixels:

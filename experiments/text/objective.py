@@ -35,6 +35,12 @@ class Objective:
         except ValueError as error:
             raise UserError(f"loss of this arm: {error}") from error
 
+    @property
+    def of_threshold(self) -> bool:
+        """Whether the threshold branch learns anything."""
+        weights = ("threshold_weight", "binary_weight")
+        return self.whole and any(self._loss.knobs.get(name, 1.0) != 0 for name in weights)
+
     def __call__(self, out: DBOutput, image: Tensor, target: Tensor, u: float) -> Terms:  # noqa: ARG002
         """The weighted terms at progress `u` in [0, 1]; `target` (B, 4, H, W)."""
         shrunk, mask, threshold, threshold_mask = target.split(1, dim=1)

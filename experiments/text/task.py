@@ -161,7 +161,7 @@ def probe(
 def keep(
     config: RunConfig,
     state: Progress,  # noqa: ARG001
-    objective: Objective,  # noqa: ARG001
+    objective: Objective,
     model: DBNet,
     samples: Pictures,
     tested: Evaluation | None,
@@ -170,7 +170,7 @@ def keep(
     """Maps and a preview of a few images; thumbnails and boxes of every test image."""
     knobs, shrink_end = label_knobs(config.loss)
     labels = replace(knobs, shrink=shrink_end)
-    maps = final_maps(model, samples, config, labels, device)
+    maps = final_maps(model, samples, config, labels, device, objective.of_threshold)
     files: dict[str, Callable[[Path], Any]] = {
         "text_maps.npz": partial(_write_maps, maps=maps),
         "preview.png": preview(maps).save,

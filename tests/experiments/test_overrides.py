@@ -14,8 +14,8 @@ from experiments.errors import UserError
 from models import BiRefNet
 
 
-def job(*texts: str, more: Sequence[str] = ()) -> Job:
-    options = ["--grid", "grad_loss", "--preset", "smoke", *more]
+def job(*texts: str, grid: str = "grad_loss", more: Sequence[str] = ()) -> Job:
+    options = ["--grid", grid, "--preset", "smoke", *more]
     for text in texts:
         options += ["--set", text]
     return prepare(parser().parse_args(options))
@@ -145,6 +145,35 @@ def test_a_value_that_cannot_be_is_refused_with_what_was_expected(text: str, mes
         job(text)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("grid", "text", "message"),
+    [
+        ("db_loss", "boxes.cut=0.5", "each run chooses cut and least_score on its validation"),
+        ("db_loss", "boxes.least_score=.5", "what can be set is boxes.unclip, boxes.least_side"),
+        ("db_loss", "boxes.uncli=1", "did you mean 'boxes.unclip'?"),
+        (
+            "db_loss",
+            "optimizer=adam",
+            "'optimizer' (known: boxes.*, data.*, loss.*, model.*, seeds, train.*)",
+        ),
+        (
+            "db_loss",
+            "train.metrics=published",
+            "that is for grids of masks, and this is one of text",
+        ),
+        ("db_loss", "loss.gradient_weight=1", "that is for grids of masks"),
+        ("grad_loss", "boxes.form=polygon", "that is for grids of text, and this is one of masks"),
+        ("grad_loss", "model.body=fpn", "that is for grids of text"),
+    ],
+)
+def test_a_key_of_the_other_task_or_of_each_run_is_refused_as_such(
+    grid: str, text: str, message: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        job(text, grid=grid)
+    assert message in str(refused.value)
 
 
 def test_a_key_is_set_once() -> None:

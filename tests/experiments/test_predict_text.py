@@ -43,6 +43,13 @@ class Bright(nn.Module):
         return DBOutput(20 * image.mean(1, keepdim=True), None)
 
 
+class Dark(Bright):
+    """Finds nothing."""
+
+    def forward(self, image: Tensor) -> DBOutput:
+        return DBOutput(-20 * torch.ones_like(image[:, :1]), None)
+
+
 def plate(name: str) -> Image.Image:
     (height, width), sides = PLATES[name]
     picture = Image.new("RGB", (width, height))
@@ -156,12 +163,49 @@ def test_the_command_takes_the_thresholds_of_the_run_and_those_given(
     assert given == BoxKnobs(cut=0.7, least_score=0.25, unclip=0, form="polygon")
     options = [str(run), str(photos), "--device", "cpu", "--batch", "2"]
     assert cli.main([*options, "--out", str(tmp_path / "out")]) == 0
-    assert f"words of 3 images in {tmp_path / 'out'}" in capsys.readouterr().out
+    assert f"3 words in 3 of 3 images, in {tmp_path / 'out'}" in capsys.readouterr().out
     for name, ((height, width), _) in PLATES.items():
         whole = [0, 0, width, 0, width, height, 0, height]
         assert lines(tmp_path / "out", Path(name).stem) == [pytest.approx(whole, abs=5)]
         with Image.open(tmp_path / "out" / f"{Path(name).stem}.jpg") as picture:
             assert picture.size == (width, height)
+
+
+def test_the_command_tells_in_how_many_images_it_found_words(
+    run: Path,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cli, "loaded", lambda _: (model, SIZE))
+    for model, words in ((Bright(), "2 words in 2 of 3 images,"), (Dark(), "no word in 3 images")):
+        monkeypatch.setattr(cli, "DBNet", type(model))
+        options = [str(run), str(photos), "--device", "cpu", "--batch", "2", "--overwrite"]
+        assert cli.main([*options, "--out", str(tmp_path / "out")]) == 0
+        told = capsys.readouterr().out
+        assert told.startswith(words)
+        assert told.endswith(f" in {tmp_path / 'out'}\n")
+    assert "at cut 0.4 and least score 0.25 (--cut and --least-score set others)" in told
+    options = [str(run), str(photos / "dark.png"), "--device", "cpu", "--cut", "0.9"]
+    assert cli.main([*options, "--out", str(tmp_path / "one")]) == 0
+    assert "no word in 1 image at cut 0.9" in capsys.readouterr().out
+
+
+def test_the_folder_of_a_grid_is_refused_with_one_of_its_runs(
+    run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = tmp_path / "laptop" / "runs" / "db-seed0-abc"
+    first.mkdir(parents=True)
+    options = [str(photos), "--out", str(tmp_path / "out"), "--cut", "0.5"]
+    for source in (first.parent.parent, first.parent):
+        assert cli.main([str(source), *options]) == 2
+        assert "is a folder of runs; none of them is finished" in capsys.readouterr().err
+    (first / FINISHED).write_bytes((run / FINISHED).read_bytes())
+    for source in (first.parent.parent, first.parent):
+        assert cli.main([str(source), *options]) == 2
+        told = capsys.readouterr().err
+        assert told == f"error: {source} is a folder of runs; name one of them, such as {first}\n"
 
 
 def test_every_mistake_is_an_error_in_one_line(

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+from PIL import Image
 
 from analysis import report
 from experiments import errors
@@ -35,6 +36,8 @@ from experiments.workers import worker
 ROOT = Path(__file__).parent.parent.parent
 SEARCH = ["--search", "grad_hybrid"]
 SMOKE = ("--grid", "grad_loss", "--preset", "smoke")
+THIN = "experiments/data/thin3d"
+NEITHER = ("train=tests,test=tests", "--image-dir", "experiments", "--mask-dir", "laws")
 
 
 def job_of(*options: str) -> Job:
@@ -326,6 +329,17 @@ def mistaken(options: Sequence[str], capsys) -> tuple[int, str]:
         (["--grid", "grad_loss", "--image-dir", "im"], "give it"),
         (["--grid", "grad_loss", "--data", ".", "--image-dir", "im"], "give both"),
         (["--grid", "grad_loss", "--preset", "paper"], "give --data PATH"),
+        (["--grid", "grad_loss", "--data", "words"], "'words' are words and have no masks"),
+        (
+            ["--grid", "db_loss", "--data", "embedded"],
+            "'embedded' has masks: expected 'words', or",
+        ),
+        (
+            ["--grid", "db_loss", "--data", "word"],
+            "no text set or folder 'word': expected 'words'",
+        ),
+        (["--grid", "grad_loss", "--data", *NEITHER], "tests/experiments holds no image"),
+        (["--grid", "db_loss", "--data", THIN], "has masks and no words, and 'db_loss' is a grid"),
         (["--grid", "grad_loss", "--workers", "0"], "expected 1 or more"),
         (["--grid", "grad_loss", "--workers", "two"], "--workers: invalid int value: 'two'"),
         (["--grid", "grad_loss", "--trials", "5"], "--trials is the budget of a --search"),
@@ -374,6 +388,21 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_runs(
     assert message in told
     assert "secret" not in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "texts"),
+    [("{}/img", "{}/gts"), ("ch4_{}ing_images", "ch4_{}ing_localization_transcription_gt")],
+)
+def test_words_are_no_data_of_a_grid_of_masks(images, texts, tmp_path, capsys) -> None:
+    for split in ("train", "test"):
+        for folder in (images, texts):
+            (tmp_path / folder.format(split)).mkdir(parents=True)
+        Image.new("RGB", (40, 30)).save(tmp_path / images.format(split) / "a.png")
+        (tmp_path / texts.format(split) / "gt_a.txt").write_text("1,1,9,1,9,9,1,9,word")
+    code, told = mistaken(["--grid", "grad_loss", "--data", str(tmp_path), "--list"], capsys)
+    assert code == 2
+    assert "has words and no masks, and 'grad_loss' is a grid of masks; of text: db_loss" in told
 
 
 def test_help_names_grids_and_searches_with_question_cells_and_time(capsys) -> None:

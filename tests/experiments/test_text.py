@@ -210,6 +210,15 @@ def test_the_objective_is_the_loss_of_the_three_maps() -> None:
     torch.testing.assert_close(alone.total(terms), losses.build("dice")(logits, shrunk, mask=mask))
 
 
+def test_a_branch_that_learned_nothing_is_not_shown(small: RunConfig, tmp_path) -> None:
+    config = replace(small, loss=LossConfig(pixel={"name": "dice"}))
+    assert not Objective(config.loss).of_threshold
+    assert not Objective(grids.find("db_loss").arms["no_threshold"].loss).of_threshold
+    assert Objective(small.loss).of_threshold
+    train(replace(config, train=replace(config.train, steps=2)), tmp_path)
+    assert {*np.load(tmp_path / "text_maps.npz")} == {"names", "image", "target", "prediction"}
+
+
 def test_with_dice_the_mining_ratio_changes_no_bit(small: RunConfig, tmp_path) -> None:
     ends = []
     for ratio in (1.0, 10.0):

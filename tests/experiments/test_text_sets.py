@@ -259,7 +259,7 @@ def test_a_test_image_that_is_also_trained_on_is_refused(tmp_path) -> None:
 
 
 def test_a_folder_without_text_is_refused_by_name(tmp_path) -> None:
-    with pytest.raises(UserError, match="unknown text set 'wrds'; did you mean 'words'"):
+    with pytest.raises(UserError, match="no text set or folder 'wrds': expected 'words'"):
         load("wrds")
     (tmp_path / "im").mkdir()
     with pytest.raises(UserError, match="holds no images with an annotation of the same name"):
@@ -336,7 +336,7 @@ def test_check_counts_what_a_text_set_holds(tmp_path, capsys) -> None:
     out = capsys.readouterr().out
     assert (
         "(test): 2 images, 6 words (1 ignored, 1 with a side below 8 px, 1 without area, "
-        "1 crossing themselves, 1 outside the image), 1 images without a word that counts, "
+        "1 crossing themselves, 1 outside the image), 1 image without a word that counts, "
         "40 x 30 to 40 x 30 px"
     ) in out
     assert "note: gt_a.txt: word 5 is outside the image" in out
@@ -358,3 +358,21 @@ def test_check_names_every_problem_of_a_text_set(tmp_path, capsys) -> None:
     ):
         assert told in out
     assert "4 problems" in out
+    assert "(test): 2 images, 1 word (1 with a side below 8 px), 0 images without" in out
+    assert "a word that counts (1 left out, whose annotation has a problem)" in out
+
+
+def test_an_annotation_with_a_problem_makes_no_image_without_text(tmp_path, capsys) -> None:
+    both(tmp_path, stems="abc")
+    (tmp_path / "test/gts/gt_a.txt").write_text(f"{QUAD},word\nword\n")
+    (tmp_path / "test/gts/gt_b.txt").unlink()
+    (tmp_path / "test/gts/gt_b.txt").mkdir()
+    (tmp_path / "test/gts/gt_c.txt").write_text("")
+    assert main(["check", str(tmp_path), "--workers", "1"]) == 1
+    out = capsys.readouterr().out
+    assert (
+        "(test): 3 images, 0 words, 1 image without a word that counts "
+        "(2 left out, whose annotation has a problem)"
+    ) in out
+    for told in ("gt_a.txt, line 2: 0 coordinates", "gt_b.txt: Is a directory", "2 problems"):
+        assert told in out
