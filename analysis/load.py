@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from analysis.grid import Cell, Grid, parse_grid
 from analysis.pairing import check_comparable
-from analysis.pooled import COUNTS, POOLED, by_part, linear, sums
-from analysis.runs import Run, finished, read_json, read_run
+from analysis.pooled import COUNTS, POOLED, by_part, jackknifed, sums
+from analysis.runs import MAY_LACK, Run, finished, read_json, read_run
 
 Variant = Literal["plain", "published"]
 
@@ -168,14 +168,14 @@ def part_means(results: Results, metric: str, part: pd.Series) -> pd.DataFrame:
 def object_means(results: Results, metric: str) -> pd.DataFrame | None:
     """What each object (or photograph) says of a metric: rows (arm, seed), a column per object.
 
-    Its images' mean, or what it adds to the ratio of the counts (`pooled.linear`); None for
+    Its images' mean, or what it adds to the ratio of the counts (`pooled.jackknifed`); None for
     another metric of whole runs.
     """
     groups = results.images["group"]
     if metric in results.image_metrics:
         return part_means(results, metric, groups)
     if metric in POOLED and metric in results.metrics:
-        return linear(*sums(results.table, metric, groups))
+        return jackknifed(*sums(results.table, metric, groups))
     return None
 
 
@@ -223,10 +223,13 @@ def _long(grid: Grid, runs: list[Run]) -> pd.DataFrame:
 
 
 def _totals(runs: list[Run]) -> pd.DataFrame:
+    """The long table of what a run has one of; none of an arm where some of its runs lack it."""
+    lacking = {(run.cell.arm, metric) for run in runs for metric in MAY_LACK - {*run.totals}}
     rows = [
         (run.cell.arm, run.cell.seed, metric, float(value))
         for run in runs
         for metric, value in sorted(run.totals.items())
+        if (run.cell.arm, metric) not in lacking
     ]
     return pd.DataFrame(rows, columns=["arm", "seed", "metric", "value"])
 

@@ -1,6 +1,7 @@
 """The footnote of a grid's tables, in plain sentences."""
 
 from analysis.metrics import METRICS, OUTCOMES, TEXT, VARIANTS
+from analysis.pooled import TEXT_FREE
 from analysis.spelling import count, p_value, ranges
 from analysis.stats import FEWEST_SEEDS
 from analysis.strata import told
@@ -24,7 +25,7 @@ def section_notes(summary: Summary) -> dict[str, list[str]]:
     evidence = [] if grid.test else [NO_EVIDENCE]
     notes = {
         "arms": [*_absent(summary), *evidence, _provenance(summary), _metrics(summary),
-                 _arms(summary)],
+                 _arms(summary), *_silent(summary)],
         "outcomes": _outcomes(summary),
     }  # fmt: skip
     if grid.contrasts:
@@ -85,6 +86,23 @@ def _arms(summary: Summary) -> str:
     )
 
 
+def _silent(summary: Summary) -> list[str]:
+    """What finding nothing is worth in a metric that counts what is found wrongly."""
+    if TEXT_FREE not in summary.metrics:
+        return []
+    note = (
+        f"{TEXT_FREE} is 1 for a model that finds nothing at all, and H_image then the share of "
+        "images without a word: read both beside recall."
+    )
+    if summary.silent_once:
+        note += (
+            f" In at least one seed no word was found by {', '.join(summary.silent_once)}: such "
+            "arms are not set bold or underlined there, and to be below them there is not held "
+            "against another arm."
+        )
+    return [note]
+
+
 def _added(seeds: tuple[int, ...]) -> str:
     """Seeds added after a look: who adds until a result pleases finds one by chance."""
     return f", of which {ranges(seeds)} joined after a table had been written" if seeds else ""
@@ -111,7 +129,10 @@ def _identical(summary: Summary) -> list[str]:
         f"Identical to the last digit in every seed: {', '.join(same)}. Does the setting that "
         "tells the two arms apart reach the run?"
     ]
-    found = [f"No word found in any seed: {', '.join(silent)}. Two such arms do not compare."]
+    found = [
+        f"No word found in any seed: {', '.join(silent)}. Two such arms do not compare: no "
+        "interval, no p, no verdict."
+    ]
     return notes * bool(same) + found * bool(silent)
 
 
@@ -121,6 +142,15 @@ def _outcomes(summary: Summary) -> list[str]:
     if {"G_MAE", "G_corr"} & {*found}:
         notes.append(
             "An arm that learned another label, or none, is measured against this one too."
+        )
+    ran = {arm: summary.arms[arm, summary.grid.primary].mean.n for arm in summary.grid.arms}
+    steps = {
+        arm: row.mean.n for (arm, metric), row in summary.arms.items() if metric == "steps_90"
+    }
+    if lacking := [arm for arm, n in steps.items() if n < ran[arm]]:
+        notes.append(
+            f"No steps_90 of {', '.join(lacking)}: in at least one seed the validation metric "
+            "stayed at 0, and a mean over the others would flatter."
         )
     return notes
 
@@ -165,7 +195,7 @@ def _verdicts(summary: Summary) -> str:
     margin = f"{summary.grid.margin:g}"
     few = (
         f" No verdict below {FEWEST_SEEDS} seeds."
-        if any(row.judged is None for row in summary.primary)
+        if any(row.judged is None and not row.silent for row in summary.primary)
         else ""
     )
     return (

@@ -8,6 +8,7 @@ import pandas as pd
 COUNTS = ("matched", "detections", "words")  # of each image, without what is ignored
 POOLED = ("H_mean", "P_textfree", "precision", "recall")
 TEXT_FREE = "P_textfree"
+WON_BY_SILENCE = (TEXT_FREE, "H_image")  # high where nothing is found at all
 
 
 def fractions(metric: str, counts: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
@@ -79,20 +80,25 @@ def by_part(table: pd.DataFrame, metric: str, part: pd.Series) -> pd.DataFrame:
     return ratio.fillna(0.0) if metric == "precision" else ratio
 
 
-def linear(above: pd.DataFrame, below: pd.DataFrame) -> pd.DataFrame:
-    r"""What each part adds to a ratio of sums, to first order: rows (arm, seed), columns parts.
+def jackknifed(above: pd.DataFrame, below: pd.DataFrame) -> pd.DataFrame:
+    r"""What each part adds to a ratio of sums: rows (arm, seed), columns parts.
 
-    .. math:: R + G (a_g - R b_g) / \textstyle\sum_g b_g, \quad R = \sum_g a_g / \sum_g b_g
+    .. math:: R + (G - 1) (\bar R_{-} - R_{-g}), \quad R = \sum_g a_g / \sum_g b_g
 
-    G parts with a_g `above` and b_g `below` the line (`sums`). Their mean is R exactly, and they
-    spread as means of parts do, so that an interval of a mean holds for the ratio (linearisation;
-    Cochran, Sampling Techniques, 1977, section 6.5). All 0 where every b_g is.
+    G parts with a_g `above` and b_g `below` the line (`sums`), :math:`R_{-g}` the ratio without
+    part g (R where nothing else stands below the line) and :math:`\bar R_{-}` the mean of these.
+    So they are the jackknife's values, moved to have R as their mean, and they spread as means of
+    parts do, so that an interval of a mean holds for the ratio, of few parts too (Tukey, 1958;
+    Miller, The Jackknife: A Review, 1974). All 0 where every b_g is.
     """
-    whole = below.sum(axis=1)
-    whole = whole.where(whole > 0, 1.0)
-    ratio = above.sum(axis=1) / whole
-    rest = above.sub(below.mul(ratio, axis=0)).mul(len(above.columns) / whole, axis=0)
-    return rest.add(ratio, axis=0)
+    parts = len(above.columns)
+    total, whole = above.sum(axis=1), below.sum(axis=1)
+    ratio = (total / whole.where(whole > 0)).fillna(0.0)
+    rest = below.rsub(whole, axis=0)
+    same = rest.mul(0.0).add(ratio, axis=0)
+    without = (above.rsub(total, axis=0) / rest).where(rest > 0, same)
+    apart: pd.DataFrame = without.rsub(without.mean(axis=1), axis=0)
+    return apart.mul(parts - 1).add(ratio, axis=0)
 
 
 def sums(table: pd.DataFrame, metric: str, part: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -166,7 +166,8 @@ def _parser() -> argparse.ArgumentParser:
         "--stratum",
         default="",
         metavar="BY:NAME",
-        help="with --trace of a contrast: on the images of one kind, such as area:small",
+        help="with --trace of a contrast: on the images of one kind, such as area:small or, of "
+        "text, size:small",
     )
     parser.add_argument(
         "--plan",

@@ -15,6 +15,7 @@ from analysis.pooled import checked
 
 MASK = ("area", "outline", "components")  # what describes an image's mask
 COLUMNS = ("image", "group", *MASK, "metric", "value")
+MAY_LACK = {"steps_90"}  # a metric that a run of an arm may lack: it then has no mean
 # Settings on which no result depends; runs may differ in them and still be of one preset.
 INCIDENTAL = ("cache", "image_dir", "mask_dir", "name", "save_seconds", "workers")
 
@@ -222,13 +223,16 @@ def _history(path: Path) -> pd.DataFrame:
 
 
 def _steps_90(history: pd.DataFrame) -> float | None:
-    """Steps to 90 % of the validation metric; None below two validations: there is no curve."""
+    """Steps to 90 % of the validation metric; None below two validations, and where more is better
+    but the best is 0: nothing was learned, and that soon."""
     column = next((name for name in history.columns if name.startswith("val_")), None)
     curve = history[["step", column]].dropna() if column else history.head(0)
     if column is None or len(curve) < 2:
         return None
     # a row's step counts from 0, and its validation came after it
     turn = sign(column.removeprefix("val_"))
+    if turn > 0 and not curve[column].max() > 0:
+        return None
     return steps_to(0.9, curve["step"] + 1, curve[column], turn=turn)
 
 

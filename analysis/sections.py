@@ -186,10 +186,10 @@ def _stratum(rows: list[StratumRow], names: Sequence[str], summary: Summary) -> 
 
 
 def stratum_label(row: StratumRow) -> str:
-    """`small, 0.4–6 % (31 images)`; `no word: P_textfree (4 images)`."""
+    """`small, 0.4–6 % (31 images)`; `no word (4 images)`."""
     images = count(row.images, "image")
     if row.metric == TEXT_FREE:
-        return f"no word: {TEXT_FREE} ({images})"
+        return f"no word ({images})"
     if row.by in ("components", "words"):
         return f"{row.name.replace('-', '–')} ({images})"
     factor, unit = (1, "") if row.by == "outline" else (100, " %")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from analysis.grid import Contrast
 from analysis.load import Results, part_means
 from analysis.pooled import POOLED, TEXT_FREE
 from analysis.stats import Interval, t_interval
-from analysis.summary import Summary
+from analysis.summary import Summary, alone
 
 By = Literal["area", "outline", "components", "size", "words"]
 
@@ -43,13 +43,13 @@ class StratumRow:
     difference: Interval
 
 
-def kinds(results: Results) -> pd.DataFrame:
-    """What the test images are grouped by, a column each; NaN: in none of its strata."""
+def kinds(results: Results) -> dict[By, pd.Series]:
+    """What the test images are grouped by; NaN: in none of its strata."""
     images = results.images
     if results.grid.task == "masks":
-        return images[["area", "outline", "components"]]
+        return {by: images[by] for by in ("area", "outline", "components")}
     words = images["components"].astype(float)
-    return pd.DataFrame({"size": images["area"] / words.where(words > 0), "words": words})
+    return {"size": images["area"] / words.where(words > 0), "words": words}
 
 
 def strata(summary: Summary) -> tuple[StratumRow, ...]:
@@ -58,7 +58,7 @@ def strata(summary: Summary) -> tuple[StratumRow, ...]:
     Terciles of area and of outline, or of the words' size, by the images' own values (equal
     values stay together), and groups of the number of components or words; what all images share
     makes no stratum. Images without a word have P_textfree and no other ratio of counts. Other
-    metrics of whole runs are left out. Empty below six images.
+    metrics of whole runs are left out. Empty below six images, and no terciles of fewer.
     """
     results, grid = summary.results, summary.grid
     if len(results.images) < FEWEST_IMAGES:
@@ -69,10 +69,12 @@ def strata(summary: Summary) -> tuple[StratumRow, ...]:
         for metric in dict.fromkeys((grid.primary, *grid.guards, TEXT_FREE))
         if metric in known
     ]
+    silent = [row.contrast for row in summary.primary if row.silent]
     rows: list[StratumRow] = []
     for by, column in kinds(results).items():
-        by = cast(By, by)
         values = column.dropna().sort_values(kind="stable")
+        if by in TERCILES and len(values) < FEWEST_IMAGES:
+            continue
         named = _named(by, values)
         if named.nunique() < 2:
             continue
@@ -82,7 +84,7 @@ def strata(summary: Summary) -> tuple[StratumRow, ...]:
             bounds = (float(inside.min()), float(inside.max()))
             rows += [
                 StratumRow(by, name, bounds, len(inside), contrast, metric,
-                           _difference(means[metric][name], contrast))
+                           _difference(means[metric][name], contrast, contrast in silent))
                 for metric in metrics
                 for contrast in grid.contrasts
                 if metric not in POOLED or (metric == TEXT_FREE) == (inside.max() == 0)
@@ -91,11 +93,10 @@ def strata(summary: Summary) -> tuple[StratumRow, ...]:
 
 
 def told(summary: Summary) -> tuple[StratumRow, ...]:
-    """The strata that a reader sees: by the primary metric, and of images without a word by
-    P_textfree, where the primary metric is made of counts."""
-    primary = summary.grid.primary
-    wanted = {primary, TEXT_FREE} if primary in POOLED else {primary}
-    return tuple(row for row in strata(summary) if row.metric in wanted)
+    """The strata that a reader sees: by the primary metric, where more than one has it."""
+    rows = [row for row in strata(summary) if row.metric == summary.grid.primary]
+    names = {by: {row.name for row in rows if row.by == by} for by in {row.by for row in rows}}
+    return tuple(row for row in rows if len(names[row.by]) > 1)
 
 
 def _named(by: By, values: pd.Series) -> pd.Series:
@@ -110,10 +111,12 @@ def _named(by: By, values: pd.Series) -> pd.Series:
     return pd.Series(names, index=values.index, dtype=object)
 
 
-def _difference(means: pd.Series, contrast: Contrast) -> Interval:
-    """Over the seeds complete in both arms; `means` has the index (arm, seed)."""
+def _difference(means: pd.Series, contrast: Contrast, silent: bool) -> Interval:
+    """Over the seeds complete in both arms; `means` has the index (arm, seed). `silent` arms
+    found no word: their difference has no interval."""
     measured = set(means.dropna().index.get_level_values("arm"))
     if not {contrast.arm, contrast.minus} <= measured:
         return t_interval([])
     paired = (means.loc[contrast.arm] - means.loc[contrast.minus]).dropna()
-    return t_interval(paired.to_numpy(dtype=float))
+    found = t_interval(paired.to_numpy(dtype=float))
+    return alone(found) if silent else found

@@ -1,6 +1,7 @@
 """The statistics of a grid as the tables and figures show them: one row per arm or contrast."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from analysis.grid import Contrast, Grid
 from analysis.load import Results, object_means, seed_means
 from analysis.metrics import EXTRA, METRICS, sign
+from analysis.pooled import WON_BY_SILENCE
 from analysis.power import smallest_detectable
 from analysis.stats import (
     FEWEST_SEEDS,
@@ -49,7 +51,8 @@ class ContrastRow:
     ratio by its counts). `superiority` is P(A > B), A better
     (None without a seed), `detectable` the true difference that a paired t test finds with
     probability .8. `p` (adjusted) and `judged` are None where no test is made: on every metric but
-    the primary, below six seeds, on a preset that is no evidence.
+    the primary, below six seeds, on a preset that is no evidence. Of two arms that found no word
+    in any seed (`silent`) the differences, all 0, say nothing: none of these numbers is there.
     """
 
     contrast: Contrast
@@ -62,6 +65,7 @@ class ContrastRow:
     detectable: float
     p: float | None
     judged: Verdict | None
+    silent: bool
 
     @property
     def identical(self) -> bool:
@@ -72,7 +76,8 @@ class ContrastRow:
 @dataclass(frozen=True)
 class Summary:
     """Everything a table or figure prints. `flip` is None where no joint test was made, and
-    `joint_seeds` are the seeds complete in all arms of the contrasts."""
+    `joint_seeds` are the seeds complete in all arms of the contrasts. `silent` are the arms of
+    text detection that found no word in any seed, `silent_once` those in one seed at least."""
 
     results: Results
     metrics: tuple[str, ...]
@@ -81,6 +86,8 @@ class Summary:
     contrasts: dict[str, tuple[ContrastRow, ...]]
     joint_seeds: tuple[int, ...]
     flip: SignFlip | None
+    silent: tuple[str, ...]
+    silent_once: tuple[str, ...]
 
     @property
     def grid(self) -> Grid:
@@ -95,19 +102,7 @@ class Summary:
     @property
     def identical(self) -> list[Contrast]:
         """The contrasts whose arms are hardly two settings: two that find nothing are no sign."""
-        nothing = self.silent
-        return [
-            row.contrast
-            for row in self.primary
-            if row.identical and not {row.contrast.arm, row.contrast.minus} <= {*nothing}
-        ]
-
-    @property
-    def silent(self) -> list[str]:
-        """The arms of text detection that found no word in any seed."""
-        if "recall" not in self.metrics:
-            return []
-        return [arm for arm in self.grid.arms if self.arms[arm, "recall"].mean.mean == 0]
+        return [row.contrast for row in self.primary if row.identical and not row.silent]
 
 
 def summarise(results: Results) -> Summary:
@@ -118,6 +113,7 @@ def summarise(results: Results) -> Summary:
     metrics = tuple(m for m in dict.fromkeys(order) if m in results.metrics)
     shown = tuple(m for m in metrics if m in {grid.primary, *grid.guards, *EXTRA})
     means = {metric: seed_means(results, metric) for metric in metrics}
+    silent, silent_once = _silence(grid, means)
     joint = _joint_seeds(grid, means[grid.primary])
     flip = _joint_test(grid, means[grid.primary], joint)
     return Summary(
@@ -127,19 +123,36 @@ def summarise(results: Results) -> Summary:
         arms={
             (row.arm, row.metric): row
             for metric in metrics
-            for row in _arm_rows(grid, metric, means[metric], metric in shown and grid.test)
+            for row in _arm_rows(
+                grid, metric, means[metric], metric in shown and grid.test, silent_once
+            )
         },
-        contrasts={m: _contrast_rows(results, m, means[m], flip) for m in metrics},
+        contrasts={m: _contrast_rows(results, m, means[m], flip, silent) for m in metrics},
         joint_seeds=joint,
         flip=flip,
+        silent=silent,
+        silent_once=silent_once,
     )
 
 
-def _arm_rows(grid: Grid, metric: str, means: pd.DataFrame, marked: bool) -> list[ArmRow]:
-    best = best_separated(means, sign(metric)) if marked else None
+def _silence(
+    grid: Grid, means: dict[str, pd.DataFrame]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The arms that found no word in any of their seeds, and those in one of them at least."""
+    recall = means.get("recall", pd.DataFrame(columns=[*grid.arms]))
+    seen = {arm: recall[arm].dropna() == 0 for arm in grid.arms}
+    once = tuple(arm for arm, nothing in seen.items() if nothing.any())
+    return tuple(arm for arm in once if seen[arm].all()), once
+
+
+def _arm_rows(
+    grid: Grid, metric: str, means: pd.DataFrame, marked: bool, silent_once: tuple[str, ...]
+) -> list[ArmRow]:
+    compared = means.drop(columns=[*silent_once] if metric in WON_BY_SILENCE else [])
+    best = best_separated(compared, sign(metric)) if marked else None
     second = None
-    if best is not None and not means.isna().any(axis=None):  # means over the same seeds compare
-        second = (sign(metric) * means.mean()).drop(best).idxmax()
+    if best is not None and not compared.isna().any(axis=None):  # over the same seeds they compare
+        second = (sign(metric) * compared.mean()).drop(best).idxmax()
     rows = []
     for arm in grid.arms:
         column = means[arm].dropna()
@@ -165,7 +178,11 @@ def best_separated(means: pd.DataFrame, turn: int) -> str | None:
 
 
 def _contrast_rows(
-    results: Results, metric: str, means: pd.DataFrame, flip: SignFlip | None
+    results: Results,
+    metric: str,
+    means: pd.DataFrame,
+    flip: SignFlip | None,
+    silent: tuple[str, ...],
 ) -> tuple[ContrastRow, ...]:
     grid, turn = results.grid, sign(metric)
     objects = object_means(results, metric)
@@ -173,11 +190,12 @@ def _contrast_rows(
     for index, contrast in enumerate(grid.contrasts):
         paired = (means[contrast.arm] - means[contrast.minus]).dropna()
         values, seeds = _array(paired), _seeds(paired.index)
-        difference = t_interval(values)
+        mute = {contrast.arm, contrast.minus} <= {*silent} and not values.any()
+        difference = alone(t_interval(values)) if mute else t_interval(values)
+        tested = grid.test and metric == grid.primary and not mute
         judged: Verdict | None = None
-        if grid.test and metric == grid.primary and difference.n >= FEWEST_SEEDS:
+        if tested and difference.n >= FEWEST_SEEDS:
             judged = verdict(difference, margin=grid.margin, sign=turn)
-        tested = flip is not None and metric == grid.primary
         rows.append(
             ContrastRow(
                 contrast=contrast,
@@ -185,14 +203,20 @@ def _contrast_rows(
                 seeds=seeds,
                 values=tuple(values.tolist()),
                 difference=difference,
-                new_images=_new_images(contrast, seeds, objects),
-                superiority=superiority(values, sign=turn) if seeds else None,
+                new_images=None if mute else _new_images(contrast, seeds, objects),
+                superiority=superiority(values, sign=turn) if seeds and not mute else None,
                 detectable=smallest_detectable(difference.sd, difference.n),
                 p=flip.adjusted[index] if flip is not None and tested else None,
                 judged=judged,
+                silent=mute,
             )
         )
     return tuple(rows)
+
+
+def alone(interval: Interval) -> Interval:
+    """The mean without its interval, which says nothing of two arms that found nothing."""
+    return replace(interval, low=math.nan, high=math.nan, sd=math.nan)
 
 
 def _new_images(

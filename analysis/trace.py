@@ -42,7 +42,7 @@ def trace(summary: Summary, arm: str, metric: str, *, stratum: str = "") -> str:
     elif pair is not None:
         found = _part(summary, pair.contrast, metric, stratum) if stratum else None
         inside = _inside(summary, found)
-        where = f", {found.by} {stratum_label(found)}" if found else ""
+        where = f"{_by(found)} {stratum_label(found)}" if found else ""
         difference = found.difference if found else pair.difference
         title, table, foot = (
             str(pair.contrast),
@@ -58,13 +58,20 @@ def trace(summary: Summary, arm: str, metric: str, *, stratum: str = "") -> str:
 
 
 def _part(summary: Summary, contrast: Contrast, metric: str, stratum: str) -> StratumRow:
-    rows = {f"{row.by}:{row.name}": row for row in strata(summary)
-            if (row.contrast, row.metric) == (contrast, metric)}  # fmt: skip
+    every = [row for row in strata(summary) if row.contrast == contrast]
+    rows = {f"{row.by}:{row.name}": row for row in every if row.metric == metric}
+    others = dict.fromkeys(r.metric for r in every if f"{r.by}:{r.name}" == stratum)
+    if stratum not in rows and others:
+        raise ValueError(f"no stratum {stratum!r} of {metric}: it has {', '.join(others)}")
     if not rows:
         raise ValueError(f"no strata of {metric}: the table has none by it, or too few images")
     if stratum not in rows:
         raise ValueError(f"no stratum {stratum!r} of {metric}{nearest(stratum, list(rows))}")
     return rows[stratum]
+
+
+def _by(part: StratumRow) -> str:
+    return "," if part.metric == TEXT_FREE else f", {part.by}"
 
 
 def _inside(summary: Summary, part: StratumRow | None) -> pd.Index | None:

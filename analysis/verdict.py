@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from analysis.load import Results
 from analysis.metrics import sign
+from analysis.pooled import WON_BY_SILENCE
 from analysis.spelling import count, finer, number, p_value, places, span
 from analysis.stats import FEWEST_SEEDS, Interval, verdict
 from analysis.summary import ContrastRow, Summary
@@ -136,9 +137,11 @@ def _numbers(summary: Summary, row: ContrastRow) -> str:
 
 
 def _against(summary: Summary, row: ContrastRow) -> str:
-    """The guards that speak against a gain or a tie: their intervals lie on the worse side."""
+    """The guards that speak against a gain or a tie: their intervals lie on the worse side.
+    None that an arm wins by finding nothing, against such an arm."""
     worse = []
-    for guard in summary.grid.guards:
+    void = WON_BY_SILENCE if row.contrast.minus in summary.silent_once else ()
+    for guard in (name for name in summary.grid.guards if name not in void):
         found = next(r for r in summary.contrasts[guard] if r.contrast == row.contrast).difference
         if found.excludes_zero and sign(guard) * found.mean < 0:
             worse.append(guard)

@@ -50,14 +50,13 @@ WORDING: dict[Task, Wording] = {
         group="photograph",
         means="Counts summed over the test images (H_image: mean over them), then mean over seeds",
         crossed="seeds × photographs table with both crossed (Satterthwaite), of what each "
-        "photograph adds to the ratio of sums, to first order",
+        "photograph adds to the ratio of sums (jackknife)",
         sizes="By size and number of words",
-        grouped="differences of the counts' ratio in the group (of P_textfree where no image has "
-        "a word)",
+        grouped="differences of the counts' ratio in the group",
         kinds={
             "size": "by the mean area of their words as a share of the image, cut at its "
             "terciles, images without a word left out",
-            "words": "by their number of words",
+            "words": "by their number of words (P_textfree is of the images without one)",
         },
         titles={"size": "mean area of a word", "words": "number of words"},
         further="H_image is a mean over the images",

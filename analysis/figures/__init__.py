@@ -68,7 +68,7 @@ CAPTIONS: dict[str, str] = {
     "text_maps": "Maps of a few test images, the last of them one without words if there is any: "
     "the image with the outline of its shrink label, and probability map P, threshold map T and "
     "approximate binary map B of the baseline and of the arm furthest from it by the primary "
-    "metric.",
+    "metric, if any differs; no T and B where the threshold branch was not trained.",
 }
 _OF_TEXT = {
     "curves": "The primary metric on the validation images during the training: mean over seeds "
@@ -77,7 +77,8 @@ _OF_TEXT = {
     "gradient share (norm of the gradient of the threshold and binary terms on the decoder over "
     "that of the probability term), and the learning rate.",
     "outcomes": "Beside the final score, by arm: the step at which the validation metric had made "
-    "90 % of its way to its best value. Circles: seeds; marker and bar: mean and 95 % interval.",
+    "90 % of its way to its best value (no value where that stayed at 0 in some seed). Circles: "
+    "seeds; marker and bar: mean and 95 % interval.",
     "strata": "Paired difference of each contrast within thirds of the test images by the mean "
     "area of their words, and by the number of their words (images without a word have no "
     "H-mean): ratio of the counts and 95 % interval over seeds; grey band: the margin. No test is "
@@ -86,10 +87,13 @@ _OF_TEXT = {
     "of that image alone against their mean, both over seeds (a paired scatter turned by 45 "
     "degrees). Above the line the first arm scores higher. Colour and marker: images "
     "without a word, and those below and above the median of the others by the area that their "
-    "words cover. A description, no test: images are no replicates.",
+    "words cover; the larger a dot, the more images lie on it. A description, no test: images are "
+    "no replicates.",
     "strip": "The worst, the median and the best of all test images by the baseline's H-mean of "
-    "each image alone, mean over its seeds, with what every arm found in one seed, coloured by "
-    "error: white found, black left, vermilion added wrongly, blue missed, grey to be ignored.",
+    "each image alone, mean over its seeds, with what every arm found in one seed: white where "
+    "words were found, vermilion found outside any word, blue of words and not found, grey to be "
+    "ignored. In each corner words matched / detections / words: what counts is whether a "
+    "detection has an IoU above .5 with one word, not the colours.",
 }
 
 

@@ -87,6 +87,8 @@ def _draw_row(axes: Axes, row: ContrastRow, y: int, *, judged: bool) -> None:
         axes.plot(interval.mean, y, marker, ms=4.5, color=color, mec="white", mew=0.5, zorder=4)
     p = "no p" if row.p is None else f"p {p_value(row.p)}"
     text = f"{row.judged}\n{p}" if row.judged else "no test"
+    if row.silent:
+        text = "no words\nfound"
     if interval.n == 0:
         text = "no runs"
     if judged or interval.n == 0:

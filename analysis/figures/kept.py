@@ -61,10 +61,12 @@ def column(
     high: float,
     *,
     rows: Sequence[int],
+    gap: str = "no map",
 ) -> Column:
-    """The kept maps `rows` under `key`, coloured from `low` to `high`; images have colours."""
+    """The kept maps `rows` under `key`, coloured from `low` to `high`; images have colours. `gap`
+    says why there are none."""
     values = array(maps, key)
-    pictures: list[Pixels | str] = ["no map"] * len(rows)
+    pictures: list[Pixels | str] = [gap] * len(rows)
     if values is not None:
         drawn = [values[row] for row in rows]
         pictures = [x / high if x.ndim == 3 else coloured(x, colours, low, high) for x in drawn]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from analysis.figures.style import (
     GLYPHS,
@@ -28,6 +29,7 @@ from analysis.wording import WORDING
 Limits = tuple[float, float]
 _ACROSS, _WIDE, _TALL, _LEFT, _GAP, _FOOT = 3, 2.0, 1.05, 0.62, 0.12, 0.36  # inches but the first
 _ROW = _TALL + 0.27
+_TIE = 9  # digits: sums of the same numbers in another order are the same value
 _MANY = 500  # beyond so many dots a panel is stored as a picture
 
 
@@ -36,11 +38,12 @@ def paired_scatter(summary: Summary) -> Figure | None:
 
     Paired scatter turned by 45 degrees (Bland and Altman 1986), since arms of an ablation hug
     the diagonal: above the line at 0 the first arm's primary metric is higher, or H_image, where
-    that is made of counts. Values are means over the seeds that both arms completed; dots are
-    coloured by the tercile of the object's area, or as without, with little and with much text;
-    grey band: the margin of the primary metric. Each panel says on what share of the images the
-    arm is better (ties count half). All panels have the same limits. None without a contrast that
-    has runs, or for a primary metric that images do not have.
+    that is made of counts. Values are means over the seeds that both arms completed; the
+    larger a dot, the more images lie on it; its colour tells the tercile of the object's area, or
+    whether there is no, little or much text; grey band: the margin of the primary metric. Each
+    panel says on what share of the images the arm is better, and beside it ties, if there are
+    any. All panels have the same limits. None without a contrast that has runs, or for a primary
+    metric that images do not have.
     """
     metric = summary.results.ranking
     if metric is None:
@@ -114,17 +117,36 @@ def _draw(
 ) -> None:
     axes.axhspan(-margin, margin, color=LIGHT, lw=0, zorder=0)
     axes.axhline(0, color="0.35", lw=0.6, zorder=1)
-    for size, (color, marker) in enumerate(STEPS[:3]):
-        dots = points[points["size"] == size]
-        axes.plot(dots["mean"], dots["difference"], marker, ms=2.8, color=color, alpha=0.8, mew=0,
-                  zorder=2, rasterized=len(points) > _MANY)  # fmt: skip
+    for images, size, dots in _dots(points):
+        color, marker = STEPS[size]
+        axes.plot(dots["mean"], dots["difference"], marker, ms=2.8 * images ** (1 / 3),
+                  color=color, alpha=0.8, mew=0, zorder=2, clip_on=False,
+                  rasterized=len(points) > _MANY)  # fmt: skip
     axes.set_xlim(*limits[0])
     axes.set_ylim(*limits[1])
     axes.locator_params(nbins=4)
-    gain = turn * points["difference"].to_numpy(dtype=float)
-    share = float(((gain > 0) + 0.5 * (gain == 0)).mean())
-    words = f"better on {100 * share:.0f} % of {len(points)}"
+    words = _shares(turn * points["difference"].to_numpy(dtype=float))
     axes.text(0.98, 0.98, words, transform=axes.transAxes, va="top", ha="right")
+
+
+def _dots(points: pd.DataFrame) -> list[tuple[int, int, pd.DataFrame]]:
+    """Images on a dot, their size and all such dots; the fullest first, so below the others."""
+    place = points.round(_TIE)
+    dots = points.assign(images=place.groupby([*place])["size"].transform("size"))
+    dots = dots[~place.duplicated()]
+    many = sorted({*dots["images"].tolist()}, reverse=True)
+    parts = [(n, size, dots[(dots["images"] == n) & (dots["size"] == size)])
+             for n in many for size in range(3)]  # fmt: skip
+    return [part for part in parts if len(part[2])]
+
+
+def _shares(gain: NDArray[np.float64]) -> str:
+    """On what share of the images an arm gains; ties are told where there are any."""
+    turns = np.sign(gain.round(_TIE))
+    better, equal, worse = (100 * float((turns == turn).mean()) for turn in (1, 0, -1))
+    if not equal:
+        return f"better on {better:.0f} % of {len(gain)}"
+    return f"better {better:.0f} %, equal {equal:.0f} %, worse {worse:.0f} %"
 
 
 def _key(figure: Figure, y: float, sizes: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from analysis.figures.style import (
     write,
 )
 from analysis.sections import stratum_label
-from analysis.strata import StratumRow, strata
+from analysis.strata import StratumRow, told
 from analysis.summary import Summary
 from analysis.wording import WORDING
 
@@ -26,11 +26,11 @@ def by_kind(summary: Summary) -> Figure | None:
     """Forest plots of the contrasts within strata of the test images; None if there are none.
 
     Columns: strata by area, outline and number of components of the object, or by size and number
-    of words. Per contrast and
-    stratum the mean paired difference of the primary metric over the stratum's images and its
-    95 % Student t interval over seeds; grey band: the margin. Intervals only, no test.
+    of words. Per contrast and stratum the mean paired difference of the primary metric over the
+    stratum's images and its 95 % Student t interval over seeds; grey band: the margin. Intervals
+    only, no test.
     """
-    rows = [row for row in strata(summary) if row.metric == summary.grid.primary]
+    rows = [*told(summary)]
     titles = WORDING[summary.grid.task].titles
     kinds = [kind for kind in titles if any(row.by == kind for row in rows)]
     if not kinds:

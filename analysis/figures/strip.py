@@ -16,12 +16,17 @@ from analysis.figures.style import SKY, VERMILION, fit
 from analysis.figures.tiles import MOST_COLUMNS, Column, coloured, tiled
 from analysis.load import Results, image_means
 from analysis.metrics import sign
+from analysis.pooled import COUNTS
 from analysis.spelling import count
 from analysis.summary import Summary
 from analysis.wording import Task
 
 IGNORED = 128  # grey of the words in a target that are to be ignored
-_MIXED: dict[Task, str] = {"masks": "mixed: unsure", "text": "grey: ignored words"}
+_LEGEND: dict[Task, str] = {
+    "masks": "White: found; black: left; vermilion: added wrongly; blue: missed; mixed: unsure.",
+    "text": "White: of words and found; vermilion: found outside any word; blue: of words, not "
+    "found; grey: ignored words.\nIn each: words matched (IoU above .5) / detections / words.",
+}
 
 
 def qualitative(summary: Summary) -> Figure | None:
@@ -49,11 +54,10 @@ def qualitative(summary: Summary) -> Figure | None:
         f"Of {count(many, 'test image')}{' with words' * (task == 'text')}"
         f"{ranked * (rows[0][1] != names[0])}; "
         f"pictures of seed {seed}.\n"
-        f"White: found; black: left; vermilion: added wrongly; blue: missed; {_MIXED[task]}."
+        f"{_LEGEND[task]}"
     )
-    return tiled(
-        summary, "test images", _blocks(kept, shown, gaps, task), [row[1] for row in rows], foot
-    )
+    blocks = _blocks(kept, shown, gaps, task, _counted(results, seed, names))
+    return tiled(summary, "test images", blocks, [row[1] for row in rows], foot)
 
 
 def choose_images(results: Results, arm: str) -> list[tuple[str, str]]:
@@ -111,8 +115,22 @@ def _errors(one: Thumbnail, task: Task) -> Pixels:
     return np.where(ignored[..., None], 0.5, errors(one.target, one.prediction))
 
 
+def _counted(results: Results, seed: int, names: list[str]) -> dict[str, list[str]]:
+    """By arm and image of one seed, the counts of which H-mean is made; nothing of masks."""
+    table = results.table[results.table["metric"].isin(COUNTS) & (results.table["seed"] == seed)]
+    keys = (table[column].astype(str) for column in ("arm", "image", "metric"))
+    values = dict(zip(zip(*keys, strict=True), table["value"].astype(int), strict=True))
+    arms = dict.fromkeys(arm for arm, *_ in values)
+    return {arm: ["/".join(str(values[arm, name, count]) for count in COUNTS) for name in names]
+            for arm in arms}  # fmt: skip
+
+
 def _blocks(
-    kept: dict[str, list[Thumbnail]], shown: str, gaps: dict[str, str], task: Task
+    kept: dict[str, list[Thumbnail]],
+    shown: str,
+    gaps: dict[str, str],
+    task: Task,
+    counts: dict[str, list[str]],
 ) -> list[list[Column]]:
     """Image and target, then as many arms as fit; the other arms below, beside both again."""
     own = kept[shown]
@@ -122,7 +140,7 @@ def _blocks(
     ]
     found = [
         Column(arm, [_errors(one, task) for one in pictures]
-               or [gaps[arm]] * len(own))
+               or [gaps[arm]] * len(own), counts.get(arm, ()))
         for arm, pictures in kept.items()
     ]  # fmt: skip
     parts = -(-len(found) // (MOST_COLUMNS - len(given)))

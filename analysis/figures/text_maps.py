@@ -26,7 +26,8 @@ def text_maps(summary: Summary) -> Figure | None:
 
     Columns: image with the outline of its shrink label, then probability map P, threshold map T
     and approximate binary map B of the baseline and of the arm furthest from it by the primary
-    metric. All from one seed, the first that is complete in all arms.
+    metric, unless all are the same. An arm whose threshold branch is not trained has no T and B.
+    All from one seed, the first that is complete in all arms.
     """
     seed = shown_seed(summary.results)
     maps = all_maps(summary.results, seed, TEXT)
@@ -40,7 +41,7 @@ def text_maps(summary: Summary) -> Figure | None:
     columns = [Column("image, shrink\nlabel", _outlined(maps[shown], rows))]
     arms = [shown, *_furthest(summary, maps, shown)]
     columns += [
-        column(maps[arm], f"{name}\n{arm}", *drawn, rows=rows)
+        column(maps[arm], f"{name}\n{arm}", *drawn, rows=rows, gap=_gap(maps[arm], drawn[0]))
         for arm in arms
         for name, drawn in _MAPS.items()
     ]
@@ -66,12 +67,18 @@ def _label(summary: Summary, name: str) -> str:
 
 
 def _furthest(summary: Summary, maps: Mapping[str, Maps], shown: str) -> list[str]:
-    """The arm whose primary metric is furthest from the shown arm's; of equals the worse."""
+    """The arm whose primary metric is furthest from the shown arm's, of equals the worse; none
+    where all have the same."""
     metric = summary.grid.primary
     means = {arm: summary.arms[arm, metric].mean.mean for arm in maps}
     apart = {arm: sign(metric) * (mean - means[shown]) for arm, mean in means.items()}
-    others = {arm: gap for arm, gap in apart.items() if arm != shown and np.isfinite(gap)}
+    others = {arm: gap for arm, gap in apart.items() if abs(gap) > 0}
     return sorted(others, key=lambda arm: (-abs(others[arm]), others[arm]))[:1]
+
+
+def _gap(maps: Maps, key: str) -> str:
+    """Why a map is not there: runs keep those of a threshold branch only if it is trained."""
+    return "not trained" if key in ("threshold", "binary") and key not in maps else "no map"
 
 
 def _outlined(maps: Maps, rows: Sequence[int]) -> list[Pixels | str]:

@@ -28,10 +28,12 @@ _FLATTEST, _TALLEST = 0.4, 1.5  # height over width of a tile; others have bands
 
 @dataclass(frozen=True)
 class Column:
-    """A title, and under it for each row a picture (H, W, 3) in [0, 1], or why there is none."""
+    """A title, and under it for each row a picture (H, W, 3) in [0, 1], or why there is none;
+    `notes`, if any, stand in the corners of the pictures."""
 
     title: str
     pictures: Sequence[Pixels | str]
+    notes: Sequence[str] = ()
 
 
 def tiled(
@@ -65,7 +67,7 @@ def tiled(
                 write(figure, 0.06, y + tall / 2, label, va="center")
                 for column, one in enumerate(block):
                     box = (left + column * (side + _GAP), y, side, tall)
-                    _show(figure, box, one.pictures[row])
+                    _show(figure, box, one.pictures[row], one.notes[row] if one.notes else "")
                 y -= _GAP
         write(figure, 0.06, 0.05, foot, va="bottom", linespacing=1.2)
     return figure
@@ -86,7 +88,9 @@ def _aspect(blocks: Sequence[Sequence[Column]], row: int) -> float:
     return float(np.clip(height / width, _FLATTEST, _TALLEST))
 
 
-def _show(figure: Figure, box: tuple[float, float, float, float], picture: Pixels | str) -> None:
+def _show(
+    figure: Figure, box: tuple[float, float, float, float], picture: Pixels | str, note: str
+) -> None:
     axes = add_axes(figure, *box)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -94,6 +98,9 @@ def _show(figure: Figure, box: tuple[float, float, float, float], picture: Pixel
     if isinstance(picture, str):
         axes.text(0.5, 0.5, picture, transform=axes.transAxes, ha="center", va="center")
         return
+    if note:
+        axes.text(0.03, 0.04, note, transform=axes.transAxes, color="white", size=6,
+                  bbox={"facecolor": "black", "edgecolor": "none", "pad": 0.8})  # fmt: skip
     height, width = picture.shape[:2]
     axes.imshow(np.clip(small(picture), 0, 1), extent=(0, width, height, 0))
     axes.set_facecolor("0.85")  # beside pictures flatter or taller than their tile

@@ -148,9 +148,9 @@ def test_the_scatter_counts_the_images_on_which_an_arm_is_better(
     assert released.endswith("of 12")
 
 
-def test_images_equal_in_both_arms_count_half(make_grid: Any) -> None:
+def test_images_equal_in_both_arms_are_told(make_grid: Any) -> None:
     folder = make_grid(noise=0, object_noise=0, seeds=2)
-    assert "better on 50 % of 5" in words(drawn("scatter", summarise(load(folder))))
+    assert "better 0 %, equal 100 %, worse 0 %" in words(drawn("scatter", summarise(load(folder))))
 
 
 def test_the_strata_are_those_of_the_statistics(full: Summary) -> None:

@@ -9,6 +9,7 @@ import pytest
 from analysis.figures import FIGURES, captions, save
 from analysis.figures.strip import IGNORED
 from analysis.load import image_means, load
+from analysis.pooled import COUNTS
 from analysis.summary import Summary, summarise
 from experiments.text import evaluate
 
@@ -69,10 +70,34 @@ def test_maps_that_an_arm_lacks_are_gaps_and_damaged_ones_are_refused(tmp_path: 
         kept = {key: file[key] for key in file.files}
     np.savez(path, **{key: kept[key] for key in kept if key not in ("threshold", "binary")})
     text = words(drawn("text_maps", summarise(load(folder))))
-    assert text.count("no map") == 6
+    assert text.count("not trained") == 6  # of the baseline alone
+    np.savez(path, **(kept | {"binary": kept["binary"][:, :0]}))
+    assert words(drawn("text_maps", summarise(load(folder)))).count("no map") == 3
     np.savez(path, **(kept | {"binary": kept["binary"][:1]}))
     with pytest.raises(ValueError, match=r"text_maps.npz binary is .*; delete the run's folder"):
         FIGURES["text_maps"](summarise(load(folder)))
+
+
+def test_where_all_arms_tie_the_maps_are_of_the_baseline_alone(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"silent": ("bce", "dice"), "arms": ("bce", "dice"), "seeds": 1}
+    text = words(drawn("text_maps", summarise(load(write_text_grid(tmp_path, pictures=True,
+                                                                   **settings)))))  # fmt: skip
+    assert "P\nbce" in text
+    assert "dice" not in text
+
+
+def test_the_strip_tells_what_the_protocol_counts(full: Summary) -> None:
+    figure = drawn("strip", full)
+    table = full.results.table[full.results.table["seed"] == 0]
+    means = image_means(full.results, "H_image", "bce")
+    many = full.results.images["components"]
+    ranked = sorted((means[name], many[name], name) for name in means.index if many[name])
+    best = table[table["image"] == ranked[-1][2]].set_index(["arm", "metric"])["value"]
+    seen = [axes.texts[0].get_text() for axes in figure.axes[-3:]]
+    assert seen == ["/".join(f"{best[arm, count]:.0f}" for count in COUNTS)
+                    for arm in full.grid.arms]  # fmt: skip
+    assert "words matched (IoU above .5) / detections / words" in words(figure)
+    assert "added wrongly" not in words(figure) + captions("text")["strip"]
 
 
 def test_the_strip_ranks_by_image_and_shows_ignored_words_grey(full: Summary) -> None:
@@ -101,8 +126,20 @@ def test_the_scatter_has_no_band_where_the_margin_is_of_another_metric(full: Sum
 
 
 def test_the_scatter_tells_images_without_a_word_from_the_others(full: Summary) -> None:
-    dots = [line for line in drawn("scatter", full).axes[0].lines if line.get_ls() == "None"]
-    assert [len(np.asarray(line.get_xdata())) for line in dots] == [4, 10, 10]
+    images = dict.fromkeys("vo^", 0)
+    for line in drawn("scatter", full).axes[0].lines:
+        if line.get_ls() == "None":  # dots of so many images
+            many = round((line.get_markersize() / 2.8) ** 3)
+            images[str(line.get_marker())] += many * len(np.asarray(line.get_xdata()))
+    assert images == {"v": 4, "o": 10, "^": 10}
+
+
+def test_the_scatter_tells_ties_and_shows_how_many_images_lie_on_a_dot(tmp_path: Path) -> None:
+    folder = write_text_grid(tmp_path, silent=("dice", "bce"), seeds=2)
+    axes = drawn("scatter", summarise(load(folder))).axes[0]  # all H_image 0, or 1 without words
+    assert axes.texts[0].get_text() == "better 0 %, equal 100 %, worse 0 %"
+    dots = [line for line in axes.lines if line.get_ls() == "None"]
+    assert sorted(round((line.get_markersize() / 2.8) ** 3) for line in dots) == [3, 6, 7]
 
 
 def test_the_maps_are_saved_as_the_same_bytes(full: Summary, tmp_path: Path) -> None:

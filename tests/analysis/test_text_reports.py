@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from analysis import latex, page, tables
+from analysis.figures.strata import by_kind as drawn_strata
 from analysis.load import image_means, load, seed_means
 from analysis.notes import footnotes
 from analysis.numbers import numbers_tex
 from analysis.power import plan
 from analysis.report import FILES
-from analysis.strata import told
+from analysis.strata import strata, told
 from analysis.summary import Summary, summarise
 from analysis.trace import trace
 from analysis.verdict import conclusion
@@ -101,23 +102,6 @@ def test_runs_that_make_boxes_in_other_ways_make_no_table(tmp_path: Path) -> Non
         load(tmp_path)
 
 
-def test_an_arm_that_finds_nothing_scores_zero_and_is_compared(tmp_path: Path) -> None:
-    summary = summarise(load(write_text_grid(tmp_path, silent=("dice",), seeds=6)))
-    for metric, value in {"H_mean": 0, "precision": 0, "recall": 0, "P_textfree": 1}.items():
-        assert summary.arms["dice", metric].mean.mean == value
-    assert summary.primary[0].judged == "worse"
-    assert "“dice” found no word in any seed." in conclusion(summary)
-
-
-def test_two_arms_that_find_nothing_are_not_called_one_setting(tmp_path: Path) -> None:
-    summary = summarise(load(write_text_grid(tmp_path, silent=("dice", "bce"), seeds=6)))
-    assert summary.primary[0].identical
-    text = conclusion(summary) + " ".join(footnotes(summary))
-    assert "dentical" not in text
-    assert "“bce” and “dice” found no word in any seed." in text
-    assert "No word found in any seed: bce, dice." in text
-
-
 def test_a_test_set_without_text_free_images_has_no_row_of_them(tmp_path: Path) -> None:
     folder = write_text_grid(tmp_path, words=(1, 2, 7), guards=["precision"], seeds=2)
     summary = summarise(load(folder))
@@ -142,7 +126,6 @@ def test_strata_are_pooled_and_images_without_a_word_have_p_textfree(
     rows = {(r.by, r.name, r.metric): r for r in told(planted) if r.contrast.arm == "dice"}
     assert [*rows] == [
         *(("size", name, "H_mean") for name in ("small", "middle", "large")),
-        ("words", "0", "P_textfree"),
         *(("words", name, "H_mean") for name in ("1", "2-5", "6 and more")),
     ]
     differences = []
@@ -158,7 +141,8 @@ def test_strata_are_pooled_and_images_without_a_word_have_p_textfree(
     assert found.n == len(planted.grid.seeds)
     sizes = {name: r.images for (by, name, _), r in rows.items() if by == "size"}
     assert sum(sizes.values()) == (planted.results.images["components"] > 0).sum()
-    free = rows["words", "0", "P_textfree"]
+    free = next(row for row in strata(planted) if row.name == "0")
+    assert (free.by, free.metric) == ("words", "P_textfree")
     assert free.difference.mean == planted.contrasts["P_textfree"][0].difference.mean
 
 
@@ -166,8 +150,21 @@ def test_the_table_says_what_each_column_of_a_stratum_is(planted: Summary) -> No
     text = tables.markdown(planted)
     header = lines_of(text, "## By size and number of words: H_mean")[0]
     assert header.startswith("| contrast, by size | small, 1–")
-    assert "| contrast, by words | no word: P_textfree (4 images) | 1 (4 images) |" in text
+    groups = "1 (4 images) | 2–5 (12 images) | 6 and more (4 images) |"
+    assert f"| contrast, by words | {groups}" in text
+    assert latex.latex(planted).count("contrast, by words") == 1
     assert "24 test images of 12 photographs" in text
+
+
+def test_terciles_and_groups_are_of_the_images_that_have_words(tmp_path: Path) -> None:
+    few = summarise(load(write_text_grid(tmp_path / "few", words=(0, 0, 2), seeds=2)))
+    assert (few.results.images["components"] > 0).sum() == 5
+    assert {row.by for row in strata(few)} == {"words"}  # P_textfree of those without
+    assert told(few) == ()  # all words are in one group
+    assert "number of words" not in tables.markdown(few)
+    assert drawn_strata(few) is None
+    more = summarise(load(write_text_grid(tmp_path / "more", words=(0, 1, 2), seeds=2)))
+    assert {row.by for row in told(more)} == {"size", "words"}
 
 
 def test_a_report_of_words_does_not_speak_of_objects_or_masks(planted: Summary) -> None:
@@ -208,6 +205,9 @@ def test_a_number_traces_to_the_counts_and_thresholds_of_its_runs(planted: Summa
         planted.arms["dice", "H_mean"].mean.mean
     )
     part = trace(planted, "dice - bce", "P_textfree", stratum="words:0")
+    assert "dice − bce by P_textfree, no word (4 images): share of" in part
+    with pytest.raises(ValueError, match=r"no stratum 'words:0' of H_mean: it has P_textfree"):
+        trace(planted, "dice - bce", "H_mean", stratum="words:0")
     row = next(line for line in part.splitlines() if line.startswith("0")).split()
     ratios = [np.divide(*map(int, cell.split("/"))) for cell in (row[4], row[10])]
     assert [float(row[2]), float(row[3])] == pytest.approx(ratios)

@@ -26,16 +26,16 @@ def write_text_grid(
     effects: Mapping[str, float] | None = None,
     absent: Mapping[tuple[str, int], str] | None = None,
     pictures: bool = False,
-    silent: tuple[str, ...] = (),
+    silent: tuple[str | tuple[str, int], ...] = (),
     size: tuple[int, int] = (48, 64),
     **settings: Any,
 ) -> Path:
     """Write a grid of text detection.
 
     An arm finds a word with probability .7 plus its effect and what its seed is worth, and adds
-    a false detection to an image with probability .2; arms of `silent` find nothing. Two images
-    are of one photograph; the numbers of words recur. `pictures` writes thumbnails and maps;
-    `settings` replace keys of grid.json.
+    a false detection to an image with probability .2; arms, or runs, of `silent` find nothing. Two
+    images are of one photograph; the numbers of words recur. `pictures` writes thumbnails and
+    maps; `settings` replace keys of grid.json.
     """
     contrasts = tuple(c for c in CONTRASTS if {*c} <= {*arms}) if contrasts is None else contrasts
     cells = []
@@ -50,7 +50,11 @@ def write_text_grid(
             if state != "complete":
                 continue
             worth = np.random.default_rng([1, seed]).normal(0, 0.02)
-            rate = 0 if arm in silent else 0.7 + worth + (effects or {}).get(arm, 0.0)
+            rate = (
+                0
+                if {arm, (arm, seed)} & {*silent}
+                else 0.7 + worth + (effects or {}).get(arm, 0.0)
+            )
             run = folder / str(cell["run"])
             run.mkdir(parents=True)
             counts = _counts(described, rate, np.random.default_rng([2, place, seed]))
@@ -125,6 +129,7 @@ def _write_history(run: Path, rate: float, pace: float, seed: list[int]) -> None
     validated = (step + 1) % (STEPS // VALIDATIONS) == 0
     recorded = np.isin(step, np.linspace(0, STEPS - 1, 5).round())
     terms = {"probability": 3 * left, "threshold": 1 + left, "binary": 0.5 * left}
+    noise = rng.normal(0, 0.002, STEPS)
     history = {
         "step": step,
         "loss": sum(terms.values()),
@@ -132,7 +137,7 @@ def _write_history(run: Path, rate: float, pace: float, seed: list[int]) -> None
         **terms,
         "grad_norm": 1 + 5 * left,
         "grad_share": np.where(recorded, 2 * (1 + left), np.nan),
-        "val_H_mean": np.where(validated, (1 - left) * rate + rng.normal(0, 0.002, STEPS), np.nan),
+        "val_H_mean": np.where(validated, (1 - left) * rate + noise * (rate > 0), np.nan),
     }
     pd.DataFrame(history).to_csv(run / "history.csv", index=False, lineterminator="\n")
 
