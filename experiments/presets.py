@@ -68,6 +68,7 @@ TEXT_PRESETS = {
         data=WORDS,
         model={"preset": "lite", "freeze_backbone": True},
         train=TrainConfig(steps=200, batch=8, lr=2e-2, warmup=10, validations=6),
+        minutes=0.55,
         boxes=SMALL,
     ),
     "bench": Preset(

@@ -17,7 +17,7 @@ scale their probabilities differently, and the published thresholds were found f
 H_published is at those (.3, .6). P_textfree, the guard, is the share of the test images without a
 word that counts in which nothing is found.
 
-    python experiments/run.py --grid db_loss                         2 cores, half an hour
+    python experiments/run.py --grid db_loss                         2 cores, 22 minutes
     python experiments/run.py --grid db_loss --preset smoke          2 cores, half a minute
 """
 

@@ -9,7 +9,7 @@ maps: it is one number for an image, so there is nothing to mine, and the two ar
 the same to the last bit. `none_free` has no gradient for an image without text, as published: it
 mines none there, and Dice with an empty target is 1 whatever is predicted.
 
-    python experiments/run.py --grid ohem                            2 cores, half an hour
+    python experiments/run.py --grid ohem                            2 cores, 18 minutes
     python experiments/run.py --grid ohem --preset smoke             2 cores, half a minute
 """
 
