@@ -40,7 +40,9 @@ def test_thumbnails_are_small_and_keep_the_proportions_of_the_mask(tiny, monkeyp
     monkeypatch.setattr(scores, "SMALL", 100)  # the masks that ship are of 256 px
     samples = load("thin3d", "test", size=(64, 64), count=3)
     tested = evaluate(build_model(tiny), samples, ("MAE",), CPU)
-    for index, row in thumbnails(samples, tested).iterrows():
+    pictures = [image for image, _ in samples]
+    table = thumbnails(samples.names, pictures, tested.small)
+    for index, row in table.iterrows():
         sizes = {opened(row[name]).size for name in ("picture", "target", "prediction")}
         ((width, height),) = sizes
         full = samples.native_mask(index).shape
