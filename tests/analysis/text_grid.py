@@ -63,7 +63,19 @@ def write_text_grid(
             if pictures:
                 _thumbnails(described, size, place).to_parquet(run / "thumbnails.parquet")
                 np.savez_compressed(run / "text_maps.npz", **_maps(described, size, place))
-    content = {
+    content = _content(arms, contrasts, seeds, cells)
+    (folder / "grid.json").write_text(json.dumps(content | settings), encoding="utf-8")
+    return folder
+
+
+def _content(
+    arms: tuple[str, ...],
+    contrasts: tuple[tuple[str, str], ...],
+    seeds: int,
+    cells: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What grid.json holds."""
+    return {
         "grid": "db", "preset": "laptop", "question": "Which loss finds words?", "arms": arms,
         "descriptions": {arm: f"the {arm} loss" for arm in arms}, "baseline": arms[0],
         "contrasts": [{"arm": a, "minus": b, "about": f"{a}?"} for a, b in contrasts],
@@ -71,8 +83,6 @@ def write_text_grid(
         "seeds": list(range(seeds)), "data": {"name": "words", "digest": "da7a" * 10},
         "commit": "abc123", "versions": {"torch": "2.13.0"}, "test": True, "cells": cells,
     }  # fmt: skip
-    (folder / "grid.json").write_text(json.dumps(content | settings), encoding="utf-8")
-    return folder
 
 
 def _images(index: Any, words: Any) -> pd.DataFrame:
