@@ -2,6 +2,7 @@
 
 from analysis.metrics import METRICS, OUTCOMES, TEXT, VARIANTS
 from analysis.pooled import TEXT_FREE
+from analysis.shares import SHARE, gradient_shares
 from analysis.spelling import count, p_value, ranges
 from analysis.stats import FEWEST_SEEDS
 from analysis.strata import told
@@ -143,6 +144,8 @@ def _outcomes(summary: Summary) -> list[str]:
         notes.append(
             "An arm that learned another label, or none, is measured against this one too."
         )
+    if gradient_shares(summary.results):
+        notes.append(f"{SHARE}: {WORDING[summary.grid.task].share}.")
     ran = {arm: summary.arms[arm, summary.grid.primary].mean.n for arm in summary.grid.arms}
     steps = {
         arm: row.mean.n for (arm, metric), row in summary.arms.items() if metric == "steps_90"

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from analysis.latex import tex
+from analysis.shares import gradient_shares, spelled
 from analysis.spelling import finer, judgement, number, p_value, places
 from analysis.stats import Interval, effect_size
 from analysis.strata import strata
@@ -77,6 +78,8 @@ def _arms(summary: Summary, codes: dict[str, str]) -> Iterator[Entry]:
             yield f"{name}Mean", number(row.mean.mean, digits[metric]), f"{about}: mean"
             yield f"{name}Half", number(row.mean.half, digits[metric]), f"{about}: +-, 95 %"
             yield f"{name}N", str(row.mean.n), f"{about}: seeds"
+    for arm, share in gradient_shares(summary.results).items():
+        yield f"{codes[arm]}GradShare", spelled(share)[0], f"{arm}, grad_share: mean"
 
 
 def _pairs(summary: Summary, codes: dict[str, str]) -> Iterator[Entry]:

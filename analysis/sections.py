@@ -8,6 +8,7 @@ from typing import Literal
 
 from analysis.metrics import OUTCOMES, TEXT, VARIANTS
 from analysis.pooled import TEXT_FREE
+from analysis.shares import SHARE, gradient_shares, spelled
 from analysis.spelling import DASH, count, finer, judgement, number, p_value, places, span
 from analysis.stats import Interval, effect_size
 from analysis.strata import StratumRow, told
@@ -66,7 +67,7 @@ def sections(summary: Summary) -> tuple[Section, ...]:
         found.append(Section("guards", "Guards: 95 % intervals, no test", "", tables, tail))
     outcomes = tuple(m for m in OUTCOMES if m in summary.metrics and m not in summary.shown)
     if outcomes:
-        tables = _arms(summary, outcomes, about=False)
+        tables = (_learned(summary, outcomes),)
         tables += _by_metric(summary, outcomes) if grid.contrasts else ()
         found.append(Section("outcomes", "How the arms learned", "", tables, tail))
     if sizes := _sizes(summary):
@@ -99,6 +100,23 @@ def _arms(summary: Summary, metrics: Sequence[str], *, about: bool = True) -> tu
         tables.append(Table(header, rows, words))
         words = ()
     return tuple(tables)
+
+
+def _learned(summary: Summary, outcomes: Sequence[str]) -> Table:
+    """The outcomes by arm, with the share of gradient that the supervision had."""
+    (table,) = _arms(summary, outcomes, about=False)
+    shares = gradient_shares(summary.results)
+    if not shares:
+        return table
+    header = (*table.header[:-1], Cell(SHARE), table.header[-1])
+    rows = zip(table.rows, shares.values(), strict=True)
+    return Table(header, tuple((*row[:-1], *_share(share, row[-1])) for row, share in rows))
+
+
+def _share(share: Interval, n: Cell) -> tuple[Cell, Cell]:
+    """An arm's share, and its n, which may be above that of the outcomes before it."""
+    mean, half = spelled(share)
+    return Cell(mean, tail=half), Cell(str(max(int(n.text), share.n)))
 
 
 def _arm(summary: Summary, arm: str, metrics: Sequence[str]) -> tuple[Cell, ...]:

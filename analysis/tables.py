@@ -8,6 +8,7 @@ import re
 from analysis.metrics import arrow, direction
 from analysis.notes import footnotes
 from analysis.sections import Cell, Section, Table, sections
+from analysis.shares import SHARE, gradient_shares
 from analysis.stats import Interval, effect_size
 from analysis.strata import strata
 from analysis.summary import ContrastRow, Summary
@@ -94,8 +95,10 @@ def table_csv(summary: Summary) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, CSV_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
-    for row in (*_csv_arms_and_contrasts(summary), *_csv_strata(summary)):
-        about = {"direction": direction(row["metric"]), "role": _role(summary, row["metric"])}
+    rows = (*_csv_arms_and_contrasts(summary), *_csv_shares(summary), *_csv_strata(summary))
+    for row in rows:
+        turn = "" if row["metric"] == SHARE else direction(row["metric"])
+        about = {"direction": turn, "role": _role(summary, row["metric"])}
         writer.writerow({**same, **about, **row})
     return out.getvalue()
 
@@ -113,6 +116,15 @@ def _csv_arms_and_contrasts(summary: Summary) -> list[dict[str, str]]:
             head = {"kind": "contrast", **_csv_contrast(pair), "about": pair.contrast.about}
             numbers = _csv_interval(pair.seeds, pair.difference) | _csv_test(summary, pair, index)
             rows.append({**head, **numbers})
+    return rows
+
+
+def _csv_shares(summary: Summary) -> list[dict[str, str]]:
+    rows = []
+    for arm, share in gradient_shares(summary.results).items():
+        seeds = summary.arms[arm, summary.grid.primary].seeds
+        head = {"kind": "arm", "arm": arm, "metric": SHARE}
+        rows.append({**head, **_csv_interval(seeds, share)})
     return rows
 
 

@@ -12,7 +12,8 @@ class Wording:
     """What a report calls things: `group`, what images share that are no two samples; `means`,
     how a run's numbers come about; `crossed`, how the interval for new images does; `sizes`,
     `kinds` and `titles`, by what images are grouped, and `grouped`, what is measured of a group;
-    `further`, a note on the last table; `areas`, what the scatter colours."""
+    `further`, a note on the last table; `share`, what grad_share is; `areas`, what the scatter
+    colours."""
 
     group: str
     means: str
@@ -22,6 +23,7 @@ class Wording:
     kinds: Mapping[str, str]
     titles: Mapping[str, str]
     further: str
+    share: str
     areas: tuple[str, str, str]
 
 
@@ -44,6 +46,8 @@ WORDING: dict[Task, Wording] = {
             "components": "number of parts",
         },
         further="F_max and E_max are maxima of the curve averaged over the images",
+        share="norm of the gradient loss's gradient on the decoder over that of the pixel loss, "
+        "mean over the recorded moments of a run; it tells how strong the supervision was",
         areas=("small objects", "middle", "large"),
     ),
     "text": Wording(
@@ -60,6 +64,8 @@ WORDING: dict[Task, Wording] = {
         },
         titles={"size": "mean area of a word", "words": "number of words"},
         further="H_image is a mean over the images",
+        share="norm of the gradient of the threshold and binary terms on the decoder over that "
+        "of the probability term, mean over the recorded moments of a run",
         areas=("no word", "little text", "much text"),
     ),
 }

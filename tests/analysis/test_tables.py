@@ -3,11 +3,15 @@
 import re
 from typing import Any
 
+import pandas as pd
+
 from analysis.latex import latex
+from analysis.load import load
 from analysis.notes import footnotes, section_notes
+from analysis.numbers import numbers_tex
 from analysis.sections import MOST_INTERVALS, MOST_MEANS, sections
 from analysis.spelling import number
-from analysis.summary import Summary
+from analysis.summary import Summary, summarise
 from analysis.tables import markdown, table_csv
 
 from .tabled import TWO, lines_of, summary_of
@@ -98,9 +102,38 @@ def test_outcomes_are_a_table_of_their_own_with_dashes_for_arms_that_have_none(
     planted: Summary,
 ) -> None:
     header, *rows = lines_of(markdown(planted), "## How the arms learned")
-    assert header == "| arm | steps_90 ↓ | G_MAE ↓ | G_corr ↑ | n |"
-    assert re.fullmatch(r"\| `none` \| [*\d.]+ ± [\d.]+ \| — \| — \| 8 \|", rows[0])
+    assert header == "| arm | steps_90 ↓ | G_MAE ↓ | G_corr ↑ | grad_share | n |"
+    assert re.match(r"\| `none` \| [*\d.]+ ± [\d.]+ \| — \| — \| ", rows[0])
     assert "—" not in rows[3]
+
+
+def test_each_arm_tells_how_strong_its_supervision_was(make_grid: Any) -> None:
+    folder = make_grid(images=6, seeds=6)
+    for run in (folder / "runs").iterdir():
+        history = pd.read_csv(run / "history.csv")
+        strength = (0.0, 0.1, 0.1, 0.0016)[int(run.name.split("-")[0])]  # as the arms stand
+        history["grad_share"] = history["grad_share"].where(history["grad_share"].isna(), strength)
+        history.to_csv(run / "history.csv", index=False)
+    summary = summarise(load(folder))
+    rows = lines_of(markdown(summary), "## How the arms learned")[1:]
+    shares = {row.split("`")[1]: row.split(" | ")[-2] for row in rows}
+    assert shares == {"none": "0", "released": "0.10 ± 0.00", "bce": "0.10 ± 0.00",
+                      "mae": "0.0016 ± 0.0000"}  # fmt: skip
+    assert [line for line in table_csv(summary).splitlines() if ",grad_share," in line][3:] == [
+        line for line in table_csv(summary).splitlines() if line.startswith("arm,mae,,grad_share")
+    ]
+    assert "MaeGradShare}{\\ensuremath{0.0016}}" in numbers_tex(summary)
+    assert any(note.startswith("grad_share: norm of") for note in footnotes(summary))
+
+
+def test_a_grid_without_supervision_shows_no_share_of_it(make_grid: Any) -> None:
+    folder = make_grid(images=6, seeds=2)
+    for history in folder.glob("runs/*/history.csv"):
+        frame = pd.read_csv(history)
+        frame.assign(grad_share=0 * frame["grad_share"]).to_csv(history, index=False)
+    summary = summarise(load(folder))
+    everything = (markdown(summary), table_csv(summary), numbers_tex(summary))
+    assert not any("grad_share" in text for text in everything)
 
 
 def test_every_measured_metric_has_its_means_in_a_table(planted: Summary) -> None:

@@ -92,7 +92,7 @@ def test_the_csv_is_tidy_and_holds_every_number(planted: Summary) -> None:
             for r in rows]  # fmt: skip
     assert len(set(keys)) == len(keys)
     kinds = [row["kind"] for row in rows]
-    assert kinds.count("arm") == 4 * len(planted.metrics)
+    assert kinds.count("arm") == 4 * (len(planted.metrics) + 1)  # and grad_share
     assert kinds.count("contrast") == 3 * len(planted.metrics)
     assert kinds.count("stratum") == len(strata(planted)) > 0
     assert {row["metric"] for row in rows} >= {"F_max", "E_max", "steps_90", "G_MAE", "G_corr"}
