@@ -23,6 +23,17 @@ PRESETS = {
         train=TrainConfig(steps=100, batch=8, lr=5e-3, warmup=10, validations=10),
         minutes=1.05,
     ),
+    "evening": Preset(
+        about="thin3d, 192 px, lite, encoder trained too",
+        data=DataConfig(
+            name="thin3d", size=(192, 192), augment=("flip", "enhance", "rotate", "crop")
+        ),
+        model={"preset": "lite"},
+        train=TrainConfig(
+            steps=200, batch=8, lr=5e-3, backbone_lr=0.1, warmup=20, clip=5.0, validations=10
+        ),
+        minutes=4.0,
+    ),
     "bench": Preset(
         about="thin3d, 256 px, lite, wider, encoder trained too",
         data=DataConfig(

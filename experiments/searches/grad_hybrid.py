@@ -54,5 +54,5 @@ SEARCH = Search(
         {"objective": "bce", "gate": "pred", "squash": "abs", "weight": 7.0},
         {"objective": "none"},
     ),
-    trials={"smoke": 3, "laptop": 40, "bench": 60, "paper": 40},
+    trials={"smoke": 3, "laptop": 40, "evening": 40, "bench": 60, "paper": 40},
 )

@@ -39,5 +39,5 @@ SEARCH = Search(
     grid="which_loss",
     suggest=suggest,
     first=({"ssim": 10.0, "iou": 0.5, "extra": "none"},),
-    trials={"smoke": 3, "laptop": 40, "bench": 60, "paper": 40},
+    trials={"smoke": 3, "laptop": 40, "evening": 40, "bench": 60, "paper": 40},
 )

@@ -42,5 +42,5 @@ SEARCH = Search(
     grid="which_loss",
     suggest=suggest,
     first=({**PUBLISHED, "weighting": "mean"}, {**PUBLISHED, "weighting": "as_published"}),
-    trials={"smoke": 3, "laptop": 40, "bench": 60, "paper": 40},
+    trials={"smoke": 3, "laptop": 40, "evening": 40, "bench": 60, "paper": 40},
 )
