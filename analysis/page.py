@@ -10,9 +10,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from analysis import scales as beside
 from analysis.figures import captions
+from analysis.grid import Grid
 from analysis.metrics import METRICS, arrow
 from analysis.notes import footnotes
+from analysis.scales import Scales
 from analysis.sections import Cell, Section, Table, definitions, sections
 from analysis.spelling import count, p_value, ranges
 from analysis.summary import Summary
@@ -52,12 +55,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the page with a heading: figures, then tables."""
+    """A part of the page with a heading: a sentence, figures, tables, then notes."""
 
     key: str
     title: str
     figures: list[Picture]
     tables: tuple[Table, ...]
+    lead: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,18 @@ class Fact:
     value: str
 
 
-def render(summary: Summary, pictures: Mapping[str, Path], files: Sequence[str]) -> str:
+def render(
+    summary: Summary,
+    pictures: Mapping[str, Path],
+    files: Sequence[str],
+    scales: Scales | None = None,
+) -> str:
     """The page as text: question, verdict, tables, figures, provenance, how to do it again.
 
-    `pictures` maps stems of `analysis.figures.FIGURES` to PNG files at 300 dpi, which are
-    embedded; `files` are the names of what lies beside the page, which are linked. Nothing is
-    loaded from elsewhere; names are escaped. The same grid gives the same text.
+    `pictures` maps stems of `analysis.figures.FIGURES` (and that of `analysis.scales`, with
+    `scales`) to PNG files at 300 dpi, which are embedded; `files` are the names of what lies
+    beside the page, which are linked. `scales` add a part on a smaller run of the grid. Nothing
+    is loaded from elsewhere; names are escaped. The same grid gives the same text.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -90,7 +101,7 @@ def render(summary: Summary, pictures: Mapping[str, Path], files: Sequence[str])
         verdict=conclusion(summary),
         missing=_missing(summary),
         facts=_facts(summary),
-        parts=_parts(summary, pictures),
+        parts=_parts(summary, pictures, scales),
         notes=footnotes(summary),
         definitions=definitions(summary),
         metrics={m: METRICS[m].about for m in summary.metrics},
@@ -98,17 +109,18 @@ def render(summary: Summary, pictures: Mapping[str, Path], files: Sequence[str])
         marks=_MARKS,
         origin=_origin(summary),
         runs=_runs(summary),
-        commands=_commands(summary),
-        files=list(files),
+        commands=_commands(summary, scales),
+        files=[*files, *([beside.FILE] if scales else [])],
     )
 
 
-def _parts(summary: Summary, pictures: Mapping[str, Path]) -> list[Part]:
-    """Tables with the figures that belong to them, then figures without tables."""
+def _parts(summary: Summary, pictures: Mapping[str, Path], scales: Scales | None) -> list[Part]:
+    """Tables with the figures that belong to them, figures without tables, another scale."""
     found = {section.slug: section for section in sections(summary)}
     order = [slug for slug in _FIGURES if slug in found]
     order += [slug for slug in found if slug not in _FIGURES]
     left, words = dict(pictures), captions(summary.grid.task)
+    last = _beside(scales, left.pop(beside.STEM, None)) if scales else []
     parts = []
     for slug in order:
         own = [stem for stem in _FIGURES.get(slug, ()) if stem in left]
@@ -118,7 +130,15 @@ def _parts(summary: Summary, pictures: Mapping[str, Path]) -> list[Part]:
         kept = [stem for stem in stems or tuple(left) if stem in left]
         shown = [_picture(stem, left.pop(stem), words[stem]) for stem in kept]
         parts += [Part(key, title, shown, ())] if shown else []
-    return parts
+    return [*parts, *last]
+
+
+def _beside(scales: Scales, path: Path | None) -> list[Part]:
+    """What the small run is worth."""
+    shown = [_picture(beside.STEM, path, beside.caption(scales))] if path else []
+    tables = tuple(table for part in beside.sections(scales) for table in part.tables)
+    title = f"Beside {scales.small.name}"
+    return [Part("beside", title, shown, tables, beside.answer(scales), (*beside.notes(scales),))]
 
 
 def _title(section: Section) -> str:
@@ -202,13 +222,21 @@ def _runs(summary: Summary) -> Table:
     return Table(header, tuple(rows))
 
 
-def _commands(summary: Summary) -> str:
+def _commands(summary: Summary, scales: Scales | None) -> str:
     """What trains the grid, and what reports it from the folder that the first writes into."""
-    grid = summary.grid
+    train, folder = _run(summary.grid)
+    report = f"python -m analysis.report {shlex.quote(folder)}"
+    if scales is not None:
+        report += f" --beside {shlex.quote(_run(scales.small.summary.grid)[1])}"
+    return f"{train}\n{report}"
+
+
+def _run(grid: Grid) -> tuple[str, str]:
+    """The command that trains a grid, and the folder it writes into."""
     train = f"python experiments/run.py --grid {shlex.quote(grid.name)}"
     train = grid.command or f"{train} --preset {shlex.quote(grid.preset)}"
     words = shlex.split(train)
     folder = f"results/{grid.name}/{grid.preset}"
     if "--out" in words[:-1]:
         folder = words[words.index("--out") + 1]
-    return f"{train}\npython -m analysis.report {shlex.quote(folder)}"
+    return train, folder

@@ -1,4 +1,5 @@
-"""Write a grid's tables, figures and page: `python -m analysis.report results/<grid>/<preset>`."""
+"""Write a grid's tables, figures and page: `python -m analysis.report results/<grid>/<preset>`,
+beside those of a smaller run if one is given."""
 
 import argparse
 import math
@@ -10,10 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from analysis import latex, numbers, page, tables
+from analysis import scales as beside
 from analysis.figures import FIGURES, save
+from analysis.figures.scales import both_scales
 from analysis.load import load
 from analysis.power import plan_text
+from analysis.scales import Scales, compare
 from analysis.summary import Summary, summarise
 from analysis.trace import trace
 from analysis.verdict import conclusion
@@ -21,44 +27,63 @@ from analysis.verdict import conclusion
 FILES = ("table.md", "table.tex", "table.csv", "numbers.tex", "grid.json")  # that the page links
 
 
-def write(folder: Path | str) -> list[Path]:
+def write(folder: Path | str, small: Path | str | None = None) -> list[Path]:
     """Write a grid's report into `folder`: table.md, .tex and .csv, numbers.tex, every figure as
     .png and .pdf, report.html.
 
-    `folder` is results/<grid>/<preset>, or a results/<grid> with one preset in it. Returns the
-    files written. A figure with nothing to draw (no contrasts, no kept maps) is left out, and its
-    files of an earlier call are removed. A second call on the same runs writes the same bytes.
-    Raises what `analysis.load.load` raises.
+    `folder` is results/<grid>/<preset>, or a results/<grid> with one preset in it; `small` is that
+    of a smaller run of the same grid, of which scales.md, .png and .pdf and a part of the page
+    tell what it is worth. Returns the files written. A figure with nothing to draw (no contrasts,
+    no kept maps) is left out, and its files of an earlier call are removed, as are those of
+    another scale without one. A second call on the same runs writes the same bytes. Raises what
+    `analysis.load.load` and `analysis.scales.compare` raise, before anything is written.
     """
-    return write_report(summarise(load(found(folder))))
+    summary = summarise(load(found(folder)))
+    return write_report(summary, _compared(small, summary))
 
 
-def write_report(summary: Summary) -> list[Path]:
+def _compared(small: Path | str | None, large: Summary) -> Scales | None:
+    return None if small is None else compare(summarise(load(found(small))), large)
+
+
+def write_report(summary: Summary, scales: Scales | None = None) -> list[Path]:
     """As `write`, of a grid that was read already, into its own folder."""
     folder = summary.results.folder
-    paths = [_written(folder / name, text) for name, text in texts(summary).items()]
+    written = texts(summary, scales)
+    paths = [_written(folder / name, text) for name, text in written.items()]
+    if scales is None:
+        (folder / beside.FILE).unlink(missing_ok=True)
     pictures: dict[str, Path] = {}
     for stem, draw in FIGURES.items():
-        targets = [folder / f"{stem}{suffix}" for suffix in (".png", ".pdf")]
-        figure = draw(summary)
-        if figure is None:
-            for target in targets:
-                target.unlink(missing_ok=True)
-        else:
-            with _whole(*targets) as drafts:
-                save(figure, drafts)
-            pictures[stem] = targets[0]
-            paths += targets
-    return [*paths, _written(folder / "report.html", page.render(summary, pictures, FILES))]
+        paths += _drawn(folder, stem, draw(summary), pictures)
+    paths += _drawn(folder, beside.STEM, both_scales(scales) if scales else None, pictures)
+    text = page.render(summary, pictures, FILES, scales)
+    return [*paths, _written(folder / "report.html", text)]
 
 
-def texts(summary: Summary) -> dict[str, str]:
+def _drawn(
+    folder: Path, stem: str, figure: Figure | None, pictures: dict[str, Path]
+) -> list[Path]:
+    """The files of a figure, the PNG noted in `pictures`; without a figure the old ones go."""
+    targets = [folder / f"{stem}{suffix}" for suffix in (".png", ".pdf")]
+    if figure is None:
+        for target in targets:
+            target.unlink(missing_ok=True)
+        return []
+    with _whole(*targets) as drafts:
+        save(figure, drafts)
+    pictures[stem] = targets[0]
+    return targets
+
+
+def texts(summary: Summary, scales: Scales | None = None) -> dict[str, str]:
     """The tables and macros by file name."""
     return {
         "table.md": tables.markdown(summary),
         "table.tex": latex.latex(summary),
         "table.csv": tables.table_csv(summary),
         "numbers.tex": numbers.numbers_tex(summary),
+        **({beside.FILE: beside.markdown(scales)} if scales else {}),
     }
 
 
@@ -104,13 +129,16 @@ def essential(markdown: str) -> str:
     return re.sub(r"\\([^\w\s|]|_)", r"\1", text).rstrip() + "\n"
 
 
-def report(folder: Path | str) -> str:
-    """As `write`; returns the arms, the contrasts, the conclusion, and where everything is."""
+def report(folder: Path | str, small: Path | str | None = None) -> str:
+    """As `write`; returns the arms, the contrasts, the conclusion, what the small run is worth,
+    and where everything is."""
     summary = summarise(load(found(folder)))
-    names = ", ".join(path.name for path in write_report(summary)[:-1])
+    scales = _compared(small, summary)
+    names = ", ".join(path.name for path in write_report(summary, scales)[:-1])
     where = summary.results.folder
+    worth = f"\n\nbeside {scales.small.name}: {beside.answer(scales)}" if scales else ""
     return (
-        f"{essential(tables.markdown(summary))}\n{conclusion(summary)}\n\n"
+        f"{essential(tables.markdown(summary))}\n{conclusion(summary)}{worth}\n\n"
         f"written to {where}: {names}\nthe whole report: {where / 'report.html'}"
     )
 
@@ -121,9 +149,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.stratum and options.trace is None:
         parser.error("--stratum is of --trace: give it a contrast and a metric")
+    if options.beside and (options.trace or options.plan):
+        parser.error("--beside is of the report, which --trace and --plan do not write: leave out "
+                     "either")  # fmt: skip
     try:
         if options.trace is None and options.plan is None:
-            print(report(options.folder), flush=True)
+            print(report(options.folder, options.beside), flush=True)
             return 0
         summary = summarise(load(found(options.folder)))
         if options.trace is not None:
@@ -147,13 +178,22 @@ def _parser() -> argparse.ArgumentParser:
         "unfinished grid is reported with what is missing; runs on other data, of other presets "
         "or by other code are refused.",
         epilog="examples: python -m analysis.report results/grad_loss/laptop; python -m "
-        "analysis.report results/grad_loss/laptop --trace bce F_weighted. Exit status: 0, or 2 "
-        "for results that cannot be read.",
+        "analysis.report results/grad_loss/laptop --trace bce F_weighted; python -m "
+        "analysis.report results/grad_loss/evening --beside results/grad_loss/laptop. Exit "
+        "status: 0, or 2 for results that cannot be read.",
     )
     parser.add_argument(
         "folder",
         type=Path,
         help="results/<grid>/<preset>, with a grid.json; or results/<grid> with one preset",
+    )
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="FOLDER",
+        help="a smaller run of the same grid (another preset): also write what it is worth, that "
+        "is which arms both separate and how they rank, to scales.md, scales.png, scales.pdf and "
+        "a part of report.html; without it these files of an earlier call are removed",
     )
     parser.add_argument(
         "--trace",

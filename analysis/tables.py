@@ -17,15 +17,21 @@ from analysis.summary import ContrastRow, Summary
 def markdown(summary: Summary) -> str:
     """The sections of `analysis.sections` and the footnote, as Markdown."""
     grid = summary.grid
-    lines = [f"# {_md(grid.name)}, preset {_md(grid.preset)}", "", _md(grid.question), ""]
+    lines = [
+        f"# {md_text(grid.name)}, preset {md_text(grid.preset)}",
+        "",
+        md_text(grid.question),
+        "",
+    ]
     for section in sections(summary):
-        lines += _md_section(section)
+        lines += md_section(section)
     if not grid.contrasts:
         lines += ["The grid names no contrasts.", ""]
-    return "\n".join([*lines, *(f"- {_md(note)}" for note in footnotes(summary)), ""])
+    return "\n".join([*lines, *(f"- {md_text(note)}" for note in footnotes(summary)), ""])
 
 
-def _md_section(section: Section) -> list[str]:
+def md_section(section: Section) -> list[str]:
+    """The lines of a section: its title, unless it holds the arms, and its tables."""
     metric = section.metric
     parts = ["##", section.title, f"{metric} {arrow(metric)}" if metric else "", section.tail]
     title = " ".join(part for part in parts if part)
@@ -38,7 +44,7 @@ def _md_section(section: Section) -> list[str]:
 def _md_table(table: Table) -> list[str]:
     rows = [[*map(_md_cell, row)] for row in (table.header, *table.rows)]
     if table.about:
-        words = ("about", *map(_md, table.about))
+        words = ("about", *map(md_text, table.about))
         rows = [[*row, word] for row, word in zip(rows, words, strict=True)]
     ruler = ["-", *["-:"] * (len(table.header) - 1), *["-"] * bool(table.about)]
     return ["| " + " | ".join(row) + " |" for row in (rows[0], ruler, *rows[1:])]
@@ -54,7 +60,7 @@ def _md_cell(cell: Cell) -> str:
     return f"{names}{before}{cell.text}{after} {cell.tail}".rstrip()
 
 
-def _md(text: str) -> str:
+def md_text(text: str) -> str:
     """Plain text inside Markdown: nothing in it may start markup or end a table cell."""
     line = " ".join(text.split())
     line = re.sub(r"[\\|*`<\[~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
