@@ -30,7 +30,7 @@ PRESETS = {
         ),
         model={"preset": "lite"},
         train=TrainConfig(
-            steps=200, batch=8, lr=5e-3, backbone_lr=0.1, warmup=20, clip=5.0, validations=10
+            steps=200, batch=8, lr=5e-3, backbone_lr=0.1, warmup=20, clip=5.0, validations=5
         ),
         minutes=4.0,
     ),

@@ -67,13 +67,14 @@ def test_the_figure_shows_the_differences_of_the_statistics_at_both_scales(
     make_grid: Any,
 ) -> None:
     found = both(make_grid, ARMS, effects=SPREAD, seeds=3)
-    axes = both_scales(found).axes[0]
+    figure = both_scales(found)
+    axes = figure.axes[0]
     dots = [(float(line.get_xdata()[0]), float(line.get_ydata()[0]))  # type: ignore[index]
             for line in axes.lines if line.get_markersize() == 4.2]  # fmt: skip
     means = [scale.means - scale.means[found.arms.index("bce")] for scale in found.both]
     assert np.array(dots) == pytest.approx(np.stack(means, axis=1), abs=1e-12)
     assert axes.get_xlim() == axes.get_ylim()
-    assert [text.get_text() for text in axes.texts] == [*ARMS]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*ARMS]
 
 
 def test_ranges_that_differ_much_have_limits_of_their_own(make_grid: Any) -> None:
