@@ -17,6 +17,7 @@ from analysis.grid import Cell, Grid, parse_grid
 from analysis.pairing import check_comparable
 from analysis.pooled import COUNTS, POOLED, by_part, jackknifed, sums
 from analysis.runs import MAY_LACK, Run, finished, read_json, read_run
+from analysis.shares import of_taught_branches
 
 Variant = Literal["plain", "published"]
 
@@ -86,6 +87,7 @@ def load(folder: Path | str) -> Results:
         )
     runs = [read_run(folder, grid, cell) for cell in complete]
     check_comparable(grid, runs)
+    runs = of_taught_branches(grid, runs)
     return Results(
         folder=folder,
         grid=grid,

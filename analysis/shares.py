@@ -1,24 +1,50 @@
 """How strong the supervision beside the main loss was: what its effect was tried at."""
 
 import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from analysis.load import Results
+from analysis.grid import Grid
+from analysis.runs import Run
 from analysis.spelling import number
 from analysis.stats import Interval, t_interval
 
+if TYPE_CHECKING:  # it asks this module which runs taught their gradient branch
+    from analysis.load import Results
+
 SHARE = "grad_share"
+_OF_BRANCH = (SHARE, "excess_bce", "G_MAE", "G_corr")  # what a run tells of its gradient branch
 
 
-def gradient_shares(results: Results) -> dict[str, Interval]:
+def of_taught_branches(grid: Grid, runs: list[Run]) -> list[Run]:
+    """The runs without what they tell of their gradient branch, if no arm ever taught it: what it
+    predicts is then chance, and no outcome of a loss. The grid's own metrics stay."""
+    if any(SHARE in run.history and (run.history[SHARE] > 0).any() for run in runs):
+        return runs
+    told = {*_OF_BRANCH} - {grid.primary, *grid.guards}
+    return [
+        replace(
+            run,
+            scores=run.scores.drop(columns=[*told], errors="ignore"),
+            history=run.history.drop(columns=[*told], errors="ignore"),
+        )
+        for run in runs
+    ]
+
+
+def taught(results: "Results") -> bool:
+    """Whether any arm's gradient branch learned from a label."""
+    return SHARE in results.history
+
+
+def gradient_shares(results: "Results") -> dict[str, Interval]:
     """grad_share of each arm: mean over the recorded moments of a run, interval over seeds.
 
-    Empty where no run recorded one above 0, as without gradient supervision.
+    Empty without gradient supervision in any arm.
     """
-    if SHARE not in results.history:
+    if not taught(results):
         return {}
     runs = results.history.groupby(["arm", "seed"])[SHARE].mean().dropna()
-    if not (runs > 0).any():
-        return {}
     found = runs.index.get_level_values("arm")
     return {arm: t_interval(runs[found == arm].to_numpy()) for arm in results.grid.arms}
 

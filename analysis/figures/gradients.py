@@ -17,6 +17,7 @@ from analysis.figures.style import (
     write,
 )
 from analysis.load import Results
+from analysis.shares import taught
 from analysis.summary import Summary
 
 _LEGEND = "Grey: labels; blue: predictions; dotted: either at the first recorded moment."
@@ -25,14 +26,15 @@ _LEFT, _FOOT, _TALL, _ROW, _GAP = 0.75, 0.52, 0.95, 1.06, 0.16  # inches
 
 
 def histograms(summary: Summary) -> Figure | None:
-    """Gradient labels and predictions per decoder stage; None if no run recorded any.
+    """Gradient labels and predictions per decoder stage; None if no run recorded any or was
+    taught by them.
 
     A row for the baseline and one for the arm whose label differs most from it; a column per
     stage, coarse to fine. Grey area: labels, blue line: predictions, at the last recorded moment
     of the training, dotted: at the first; share of pixels per bin on a log scale, over all seeds
     of the arm. Each panel says what share lies within .05 of 0 or 1.
     """
-    found = _found(summary.results)
+    found = _found(summary.results) if taught(summary.results) else {}
     if not found:
         return None
     stages = max(seen.labels.shape[1] for seen in found.values())

@@ -6,13 +6,14 @@ from matplotlib.figure import Figure
 
 from analysis.figures.maps import Maps, Pixels, all_maps, array, other_label, shown_arm, shown_seed
 from analysis.figures.tiles import Column, coloured, tiled
+from analysis.shares import taught
 from analysis.summary import Summary
 
 _MOST_IMAGES = 3
 
 
 def kept_maps(summary: Summary) -> Figure | None:
-    """Draw the maps of the first test images; None if no run kept any.
+    """Draw the maps of the first test images; None if no run kept any or taught the gradient.
 
     Columns: image, target and edge-weight map, then gradient label and prediction (finest stage)
     of the baseline and, if its label differs, of the arm whose label differs most. All from one
@@ -20,7 +21,7 @@ def kept_maps(summary: Summary) -> Figure | None:
     """
     seed = shown_seed(summary.results)
     maps = all_maps(summary.results, seed)
-    if not maps:
+    if not maps or not taught(summary.results):
         return None
     shown = shown_arm(summary.results, maps)
     names = [str(name) for name in maps[shown]["names"][:_MOST_IMAGES]]

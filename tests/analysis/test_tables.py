@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import page
+from analysis.figures import FIGURES
 from analysis.latex import latex
 from analysis.load import load
 from analysis.notes import footnotes, section_notes
@@ -126,14 +128,19 @@ def test_each_arm_tells_how_strong_its_supervision_was(make_grid: Any) -> None:
     assert any(note.startswith("grad_share: norm of") for note in footnotes(summary))
 
 
-def test_a_grid_without_supervision_shows_no_share_of_it(make_grid: Any) -> None:
-    folder = make_grid(images=6, seeds=2)
+def test_a_gradient_branch_that_no_arm_taught_is_no_outcome(make_grid: Any) -> None:
+    folder = make_grid(images=6, seeds=2, maps=True, gradient=("bce", "mae"))
     for history in folder.glob("runs/*/history.csv"):
         frame = pd.read_csv(history)
         frame.assign(grad_share=0 * frame["grad_share"]).to_csv(history, index=False)
     summary = summarise(load(folder))
-    everything = (markdown(summary), table_csv(summary), numbers_tex(summary))
-    assert not any("grad_share" in text for text in everything)
+    text = page.render(summary, {}, []) + numbers_tex(summary)
+    for word in ("grad_share", "G_MAE", "G_corr", "GMAE", "GCorr"):
+        assert word not in text + markdown(summary) + table_csv(summary)
+    assert "steps_90" in markdown(summary)
+    for stem in ("maps", "histograms"):
+        assert FIGURES[stem](summary) is None
+    assert FIGURES["curves"](summary) is not None
 
 
 def test_every_measured_metric_has_its_means_in_a_table(planted: Summary) -> None:

@@ -170,7 +170,7 @@ def test_terciles_and_groups_are_of_the_images_that_have_words(tmp_path: Path) -
 def test_a_report_of_words_does_not_speak_of_objects_or_masks(planted: Summary) -> None:
     html = page.render(planted, {}, FILES)
     said = " ".join(footnotes(planted)) + html.partition("</style>")[2] + latex.latex(planted)
-    for word in ("object", "mask", "alpha", "gradient"):
+    for word in ("object", "mask", "alpha", "gradient label", "gradient map", "laplacian"):
         assert word not in said.replace("Satterthwaite", "").lower(), word
     assert "photograph" in said
 
