@@ -37,11 +37,12 @@ def md_section(section: Section) -> list[str]:
     title = " ".join(part for part in parts if part)
     lines = [] if section.slug == "arms" else [title, ""]
     for table in section.tables:
-        lines += [*_md_table(table), ""]
+        lines += [*md_table(table), ""]
     return lines
 
 
-def _md_table(table: Table) -> list[str]:
+def md_table(table: Table) -> list[str]:
+    """The lines of a table."""
     rows = [[*map(_md_cell, row)] for row in (table.header, *table.rows)]
     if table.about:
         words = ("about", *map(md_text, table.about))

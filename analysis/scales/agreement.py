@@ -52,7 +52,9 @@ def rank_correlation(means: tuple[Array, Array], orders: tuple[Array, Array]) ->
     tau = S(sign_1 sign_2) / P, S a sum over the P pairs; equal means count 0. With C of the pairs
     separated at both scales in the same direction, D in opposite ones and U others, the true tau
     lies in [(C - D - U) / P, (C - D + U) / P] unless a pair is separated wrongly: so with at least
-    95 % confidence, whatever the true means are. The interval always holds the estimate.
+    95 % confidence, whatever the true means are, if differences of seeds lie symmetrically about
+    their mean, as the sign flip supposes. The interval always holds the estimate; it is
+    conservative, and [-1, 1] where no pair is separated at both scales.
 
     A bootstrap over seeds does not serve: a pair that nothing separates is a coin flip in each
     resample, which draws tau to 0 and makes the interval too narrow. Source of the bounds: those

@@ -24,7 +24,8 @@ def common_arms(small: Summary, large: Summary) -> tuple[str, ...]:
             f"{', '.join(large.grid.arms)}; run the same arms at both scales"
         )
     for arm in arms:
-        _check_loss(arm, small, large)
+        if small.arms[arm, small.grid.primary].seeds and large.arms[arm, large.grid.primary].seeds:
+            _check_loss(arm, small, large)  # an arm without runs is refused with its seeds
     return arms
 
 

@@ -144,8 +144,10 @@ def _of_r(found: Scales) -> list[str]:
         return []
     alone = ""
     if found.r_without is not None:
-        alone = f", and one far from all others makes r large by itself: so {found.furthest}, the "
-        alone += "furthest from the mean, is also left out"
+        alone = (
+            f", and one far from all others makes r large by itself: so {found.furthest}, the "
+            "furthest from the mean, is also left out"
+        )
     return [
         "Pearson's r of the means, which is that of the effects against any arm, with Fisher's "
         f"interval: it takes the {len(found.arms)} arms for a sample of such arms{alone}. "

@@ -51,7 +51,7 @@ GRID = Grid(
         Contrast("mse", "bce", "MSE instead of BCE (issue 112)"),
         Contrast("hybrid_25", "bce", "a quarter BCE (issue 181)"),
         Contrast("hybrid_75", "bce", "three quarters BCE (issue 181)"),
-        Contrast("reversed", "bce", "MAE early instead of late"),
+        Contrast("reversed", "bce", "MAE added early, then dropped"),
     ),
     primary="F_weighted",
     guards=("MAE", "BIoU", "IoU"),

@@ -3,7 +3,8 @@
 Released weights: DIS 30 BCE + .5 IoU + 10 SSIM; General adds 100 MAE; Matting is General without
 IoU. Each other arm leaves one term of DIS or General out. All in the released form, in which
 IoU is summed over the batch, so that its .5 counts as 4 for the 8 images here (erratum 5).
-No gradient supervision.
+No gradient supervision. AdamW's step does not depend on the sum of the weights, but `evening` and
+`bench` clip gradients, so there a term left out changes the clipping too.
 
     python experiments/run.py --grid pixel_mix                       2 cores, half an hour
 """

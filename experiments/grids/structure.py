@@ -8,7 +8,7 @@ is a window of 11 px, at 192 px one of 17: the share of 352 px that 31 px are.
 
 One loss on every supervised level, without gradient supervision. IoU is in the product form with
 smooth 1 everywhere, as in the structure loss; its value differs between arms, which does not
-matter to AdamW.
+matter to AdamW (`evening` and `bench` clip gradients, so there it may).
 
     python experiments/run.py --grid structure                       2 cores, 46 minutes
 """

@@ -36,7 +36,7 @@ def suggest(trial: optuna.trial.BaseTrial) -> Arm:
 SEARCH = Search(
     name="pixel_mix",
     question="In which proportion should BiRefNet mix the terms of its pixel loss?",
-    grid="which_loss",
+    grid="pixel_mix",
     suggest=suggest,
     first=({"ssim": 10.0, "iou": 0.5, "extra": "none"},),
     trials={"smoke": 3, "laptop": 40, "evening": 40, "bench": 60, "paper": 40},

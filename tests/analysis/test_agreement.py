@@ -98,7 +98,7 @@ def test_all_true_ranks_lie_in_their_ranges_in_95_of_100_runs() -> None:
     for values in drawn(rng, true, 200):
         found = ranks(values.mean(axis=0), order(values), turn=1)
         held += all(best <= 6 - i <= worst for i, (_, best, worst) in enumerate(found))
-    assert held / 200 >= 0.95
+    assert held / 200 >= 0.95 - three_errors(0.95, 200)
 
 
 def test_reliability_is_cronbach_s_alpha_with_seeds_as_items() -> None:
@@ -189,8 +189,8 @@ def resampled(rng: np.random.Generator, values: Any, resamples: int = 200) -> An
 
 NEAR = [0.0, 0.05, 0.1, 0.15, 0.2, 3.0, 6.0]
 TRUE: dict[str, tuple[list[float], list[float], float]] = {  # and what a bootstrap covers at most
-    "five near ties in the same order": (NEAR, NEAR, 0.7),
-    "five near ties in opposite orders": (NEAR, [*NEAR[4::-1], 3.0, 6.0], 0.95),
+    "five near ties in the same order": (NEAR, NEAR, 0.15),
+    "five near ties in opposite orders": (NEAR, [*NEAR[4::-1], 3.0, 6.0], 0.2),
     "no differences at all": ([0.0] * 7, [0.0] * 7, 1.0),
 }
 

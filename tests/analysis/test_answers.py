@@ -1,16 +1,22 @@
-"""The answers in results/README.md say what the committed tables say, and nothing by heart."""
+"""The answers in results/README.md say what the committed tables say."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from analysis.answers import BLOCK, contrasts, filled
+from analysis.load import load
+from analysis.summary import summarise
 from experiments import grid as grids
 
-RESULTS = Path(__file__).parent.parent.parent / "results"
+ROOT = Path(__file__).parent.parent.parent
+RESULTS = ROOT / "results"
 REFERENCE = sorted(file.parent for file in (RESULTS / "reference").glob("*/*/grid.json"))
-FOLDER = re.compile(r"reference/([a-z0-9_]+/[a-z0-9_]+)/")
-DECIMAL = re.compile(r"[−+]?\d+\.\d+")  # counts, minutes and sizes are whole and stand elsewhere
+FOLDER = re.compile(r"reference/([a-z0-9_]+/[a-z0-9_]+)[/: ]")
+NUMBER = re.compile(r"(?<![\d.])[−+]?\d+\.\d{2,}(?!\d)")  # percents and factors have one digit
+ESTIMATE = re.compile(rf"({NUMBER.pattern}) (\[[^\]]+\])(?!\()")
 
 
 def answers() -> dict[str, str]:
@@ -19,25 +25,36 @@ def answers() -> dict[str, str]:
     return {part.partition("\n")[0]: part for part in parts if part.partition("\n")[0][-1] == "?"}
 
 
-def sources(answer: str) -> str:
-    """What the folders that an answer links hold in tables."""
+def prose(answer: str) -> str:
+    """An answer on one line, without tables, code and addresses."""
+    words = " ".join(BLOCK.sub("", answer).split())
+    return re.sub(r"`[^`]*`|!?\[[^\]]*\]\([^)]*\)", "", words)
+
+
+def source(answer: str) -> str:
+    """The tables of the folders that an answer links."""
     folders = sorted({*FOLDER.findall(answer)})
-    files = (RESULTS / "reference" / f / name for f in folders for name in ("table", "scales"))
-    return "\n".join(f.with_suffix(".md").read_text(encoding="utf-8") for f in files
-                     if f.with_suffix(".md").is_file())  # fmt: skip
+    return "\n".join((RESULTS / "reference" / folder / "table.md").read_text(encoding="utf-8")
+                     for folder in folders)  # fmt: skip
+
+
+def test_the_tables_of_the_answers_are_those_of_the_committed_values() -> None:
+    text = (RESULTS / "README.md").read_text(encoding="utf-8")
+    assert len(BLOCK.findall(text)) >= len(answers())
+    assert filled(text, RESULTS) == text
 
 
 @pytest.mark.parametrize("title", answers())
-def test_every_row_and_number_of_an_answer_stands_in_a_committed_table(title: str) -> None:
+def test_a_difference_stands_in_a_committed_table_with_the_interval_it_is_quoted_with(
+    title: str,
+) -> None:
     answer = answers()[title]
-    source = sources(answer)
-    lines = {*source.splitlines()}
-    rows = [line for line in answer.splitlines() if line.startswith("|")]
-    assert rows
-    assert [row for row in rows if row not in lines and not {*row} <= {*"|-: "}] == []
-    prose = "\n".join(line for line in answer.splitlines() if not line.startswith("|"))
-    prose = re.sub(r"`[^`]*`|\]\([^)]*\)", "", prose)
-    assert [number for number in DECIMAL.findall(prose) if number not in source] == []
+    words, tables = prose(answer), source(answer)
+    for difference, interval in ESTIMATE.findall(words):
+        pair = (f"{difference} {interval}", f"| {difference} | {interval} |")
+        assert any(form in tables for form in pair), pair[0]
+    known = {*NUMBER.findall(tables)}
+    assert [number for number in NUMBER.findall(words) if number not in known] == []
 
 
 @pytest.mark.parametrize("title", answers())
@@ -55,3 +72,33 @@ def test_every_answer_has_a_figure_a_command_and_says_what_was_not_tested(title:
 def test_every_committed_grid_answers_a_question() -> None:
     linked = {folder for answer in answers().values() for folder in FOLDER.findall(answer)}
     assert linked == {f"{folder.parent.name}/{folder.name}" for folder in REFERENCE}
+
+
+def test_the_first_table_of_the_readme_is_that_of_grad_loss_rounded() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("| contrast, weighted F"))
+    primary = summarise(load(RESULTS / "reference" / "grad_loss" / "laptop")).primary
+    table = lines[start + 2 : start + 2 + len(primary)]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+    def short(value: float, digits: int = 3) -> str:
+        text = f"{value:.{digits}f}" if round(value, digits) <= 0 else f"+{value:.{digits}f}"
+        return (
+            text.lstrip("-+").lstrip("0") if not round(value, digits) else text.replace("0.", ".")
+        )
+
+    for cells, row in zip(rows, primary, strict=True):
+        interval = row.difference
+        assert cells[1] == short(interval.mean)
+        assert cells[2] == f"[{short(interval.low)}, {short(interval.high)}]"
+        assert row.p is not None
+        assert cells[3] == f"{row.p:.2f}".lstrip("0")
+        assert cells[4] == row.judged
+
+
+def test_an_unknown_contrast_is_refused_with_those_there_are(make_grid: Any) -> None:
+    summary = summarise(load(make_grid(images=6, seeds=6)))
+    assert len(contrasts(summary, ["mae - bce"]).rows) == 1
+    assert len(contrasts(summary, []).rows) == len(summary.grid.contrasts)
+    with pytest.raises(ValueError, match=r"no contrast 'mae - none', but .*mae - bce"):
+        contrasts(summary, ["mae - none"])

@@ -27,6 +27,7 @@ def other_scale(folder: Path, large: Summary) -> Scales | None:
     named = (
         re.search(r"does preset (\S+) rank", file.read_text("utf-8")) if file.exists() else None
     )
+    assert named or not file.exists()
     return compare(summarise(load(folder.parent / named[1])), large) if named else None
 
 

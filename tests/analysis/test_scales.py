@@ -218,3 +218,13 @@ def test_two_arms_that_find_no_word_at_a_scale_have_no_interval_there(tmp_path: 
     row = compare(*runs).changes[0]
     assert np.isnan([row.small.low, row.small.high, row.change.low, row.change.high]).all()
     assert np.isfinite([row.large.low, row.large.high]).all()
+
+
+def test_an_arm_without_a_run_at_one_scale_is_refused_with_what_is_complete(
+    make_grid: Any,
+) -> None:
+    small = make_grid(seeds=3, images=1, preset="laptop")
+    large = make_grid(seeds=3, images=1, preset="evening",
+                      absent={("mae", seed): "missing" for seed in range(3)})  # fmt: skip
+    with pytest.raises(ValueError, match=r"mae 0\), expected at least two; run the grid to its"):
+        compare(summarise(load(small)), summarise(load(large)))

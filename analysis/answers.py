@@ -1,0 +1,74 @@
+"""Write the tables of results/README.md from the committed results: `python -m analysis.answers`.
+
+A table stands between `<!-- contrasts FOLDER -->` and `<!-- end -->`; after the folder, which is
+relative to the file, single contrasts may be named: `: mae - bce, hybrid - bce`.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from analysis.load import load
+from analysis.metrics import arrow
+from analysis.sections import Cell, Table, sections
+from analysis.shares import SHARE, gradient_shares, spelled
+from analysis.summary import Summary, summarise
+from analysis.tables import md_table
+
+BLOCK = re.compile(r"<!-- contrasts ([^\s:]+)(?:: ([^>]+))? -->\n(.*?)<!-- end -->", re.DOTALL)
+README = Path("results/README.md")
+
+
+def filled(text: str, home: Path) -> str:
+    """The text with each table anew; folders are relative to `home`.
+
+    Raises:
+        ValueError: a contrast that its grid does not name; what `analysis.load.load` raises.
+    """
+
+    def block(found: re.Match[str]) -> str:
+        summary = summarise(load(home / found[1]))
+        wanted = [name.strip() for name in (found[2] or "").split(",") if name.strip()]
+        head = found[0].partition("\n")[0]
+        return "\n".join([head, "", *md_table(contrasts(summary, wanted)), "", "<!-- end -->"])
+
+    return BLOCK.sub(block, text)
+
+
+def contrasts(summary: Summary, wanted: list[str]) -> Table:
+    """The contrasts (all, or the `wanted` ones as "arm - minus") by the primary metric: difference
+    and intervals, p, verdict, the smallest detectable difference, and the grad_share of both."""
+    grid = summary.grid
+    names = [f"{c.arm} - {c.minus}" for c in grid.contrasts]
+    for name in wanted:
+        if name not in names:
+            raise ValueError(
+                f"{summary.results.folder} has no contrast {name!r}, but {', '.join(names)}"
+            )
+    section = next(one for one in sections(summary) if one.slug == "contrasts")
+    differences, effects = section.tables
+    shares = gradient_shares(summary.results)
+    header = [*differences.header[:-1], effects.header[4]]
+    header[1] = Cell(f"{grid.primary} {arrow(grid.primary)}")
+    header[5] = Cell(f"verdict at ±{grid.margin:g}")
+    rows = []
+    for name, one, other in zip(names, differences.rows, effects.rows, strict=True):
+        if name in wanted or not wanted:
+            pair = [spelled(shares[arm])[0] for arm in one[0].names] if shares else []
+            rows.append((*one[:-1], other[4], *([Cell(", ".join(pair))] if shares else [])))
+    return Table((*header, *([Cell(SHARE)] if shares else [])), tuple(rows))
+
+
+def main() -> int:
+    """Rewrite the file; returns the exit status: 0, or 2 for results that cannot be read."""
+    try:
+        text = filled(README.read_text(encoding="utf-8"), README.parent)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    README.write_text(text, encoding="utf-8", newline="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
