@@ -458,7 +458,7 @@ def test_a_mistake_in_a_search_is_named_with_its_fix(options, message, capsys) -
 
 
 def test_a_search_does_not_write_into_a_grids_folder(tmp_path, capsys) -> None:
-    theirs = '{"grid": "which_loss", "preset": "smoke"}'
+    theirs = '{"grid": "structure", "preset": "smoke"}'
     (tmp_path / "grid.json").write_text(theirs, encoding="utf-8")
     options = ["--search", "structure", "--preset", "smoke", "--out", str(tmp_path)]
     assert cli.main(options) == 2
