@@ -23,7 +23,8 @@ def filled(text: str, home: Path) -> str:
     """The text with each table anew; folders are relative to `home`.
 
     Raises:
-        ValueError: a contrast that its grid does not name; what `analysis.load.load` raises.
+        ValueError: a contrast that its grid does not name, a preset without a test; what
+            `analysis.load.load` raises.
     """
 
     def block(found: re.Match[str]) -> str:
@@ -45,18 +46,23 @@ def contrasts(summary: Summary, wanted: list[str]) -> Table:
             raise ValueError(
                 f"{summary.results.folder} has no contrast {name!r}, but {', '.join(names)}"
             )
-    section = next(one for one in sections(summary) if one.slug == "contrasts")
-    differences, effects = section.tables
+    if not grid.test:
+        raise ValueError(f"{summary.results.folder}: preset {grid.preset} is no evidence")
+    differences, effects = next(s for s in sections(summary) if s.slug == "contrasts").tables
+    detectable = [cell.text for cell in effects.header].index("smallest detectable")
+    titles = {
+        "difference": Cell(f"{grid.primary} {arrow(grid.primary)}"),
+        "verdict": Cell(f"verdict at ±{grid.margin:g}"),
+    }
     shares = gradient_shares(summary.results)
-    header = [*differences.header[:-1], effects.header[4]]
-    header[1] = Cell(f"{grid.primary} {arrow(grid.primary)}")
-    header[5] = Cell(f"verdict at ±{grid.margin:g}")
+    header = [titles.get(cell.text, cell) for cell in differences.header[:-1]]  # the last is n
+    header += [effects.header[detectable], *([Cell(SHARE)] if shares else [])]
     rows = []
     for name, one, other in zip(names, differences.rows, effects.rows, strict=True):
         if name in wanted or not wanted:
             pair = [spelled(shares[arm])[0] for arm in one[0].names] if shares else []
-            rows.append((*one[:-1], other[4], *([Cell(", ".join(pair))] if shares else [])))
-    return Table((*header, *([Cell(SHARE)] if shares else [])), tuple(rows))
+            rows.append((*one[:-1], other[detectable], *([Cell(", ".join(pair))] if pair else [])))
+    return Table(tuple(header), tuple(rows))
 
 
 def main() -> int:

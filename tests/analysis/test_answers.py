@@ -102,3 +102,9 @@ def test_an_unknown_contrast_is_refused_with_those_there_are(make_grid: Any) -> 
     assert len(contrasts(summary, []).rows) == len(summary.grid.contrasts)
     with pytest.raises(ValueError, match=r"no contrast 'mae - none', but .*mae - bce"):
         contrasts(summary, ["mae - none"])
+
+
+def test_a_preset_without_a_test_gives_no_answer(make_grid: Any) -> None:
+    summary = summarise(load(make_grid(images=6, seeds=2, test=False)))
+    with pytest.raises(ValueError, match="is no evidence"):
+        contrasts(summary, [])

@@ -105,7 +105,8 @@ def test_outcomes_are_a_table_of_their_own_with_dashes_for_arms_that_have_none(
 ) -> None:
     header, *rows = lines_of(markdown(planted), "## How the arms learned")
     assert header == "| arm | steps_90 ↓ | G_MAE ↓ | G_corr ↑ | grad_share | n |"
-    assert re.match(r"\| `none` \| [*\d.]+ ± [\d.]+ \| — \| — \| ", rows[0])
+    row = r"\| `none` \| [*\d.]+ ± [\d.]+ \| — \| — \| [\d.]+ ± [\d.]+ \| 8 \|"
+    assert re.fullmatch(row, rows[0])
     assert "—" not in rows[3]
 
 
