@@ -30,9 +30,9 @@ PRESETS = {
         ),
         model={"preset": "lite"},
         train=TrainConfig(
-            steps=200, batch=8, lr=5e-3, backbone_lr=0.1, warmup=20, clip=5.0, validations=5
+            steps=200, batch=4, lr=5e-3, backbone_lr=0.1, warmup=20, clip=5.0, validations=5
         ),
-        minutes=4.0,
+        minutes=3.0,
     ),
     "bench": Preset(
         about="thin3d, 256 px, lite, wider, encoder trained too",
