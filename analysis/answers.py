@@ -4,6 +4,7 @@ A table stands between `<!-- contrasts FOLDER -->` and `<!-- end -->`; after the
 relative to the file, single contrasts may be named: `: mae - bce, hybrid - bce`.
 """
 
+import argparse
 import re
 import sys
 from pathlib import Path
@@ -67,6 +68,8 @@ def contrasts(summary: Summary, wanted: list[str]) -> Table:
 
 def main() -> int:
     """Rewrite the file; returns the exit status: 0, or 2 for results that cannot be read."""
+    about = (__doc__ or "").partition("\n")[0]
+    argparse.ArgumentParser(prog="python -m analysis.answers", description=about).parse_args()
     try:
         text = filled(README.read_text(encoding="utf-8"), README.parent)
     except (OSError, ValueError) as error:

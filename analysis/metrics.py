@@ -3,6 +3,7 @@
 `python -m analysis.metrics` prints both tables.
 """
 
+import argparse
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
@@ -228,4 +229,6 @@ def nearest(name: str, known: list[str]) -> str:
 
 
 if __name__ == "__main__":
+    about = "Each metric's variant here, and what the code of published works computes instead."
+    argparse.ArgumentParser(prog="python -m analysis.metrics", description=about).parse_args()
     print(variants_table(), end="")

@@ -142,7 +142,8 @@ def _outcomes(summary: Summary) -> list[str]:
     notes = [f"{metric}: {METRICS[metric].about}." for metric in found]
     if {"G_MAE", "G_corr"} & {*found}:
         notes.append(
-            "An arm that learned another label, or none, is measured against this one too."
+            "An arm that learned another label, or none, is measured against this one too. A map "
+            "without edges, at the label's level, has a small G_MAE: read it beside G_corr."
         )
     if gradient_shares(summary.results):
         notes.append(f"{SHARE}: {WORDING[summary.grid.task].share}.")

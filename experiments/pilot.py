@@ -20,7 +20,7 @@ import torch
 from experiments import grid as grids
 from experiments.config import RunConfig
 from experiments.data import load_splits, normalise, to_tensors
-from experiments.errors import UserError
+from experiments.errors import UserError, unknown
 from experiments.model import build_model
 from experiments.objective import Objective
 from experiments.train import train
@@ -53,9 +53,13 @@ def shares(config: RunConfig) -> tuple[list[float], float]:
 
 def main() -> int:
     """The command line."""
-    p = argparse.ArgumentParser(prog="python -m experiments.pilot", description=__doc__)
-    p.add_argument("--grid", required=True)
-    p.add_argument("--preset", default="laptop")
+    p = argparse.ArgumentParser(
+        prog="python -m experiments.pilot",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("--grid", required=True, help="a grid of masks")
+    p.add_argument("--preset", default="laptop", help="its scale (default: laptop)")
     p.add_argument("--arm", action="append", help="only this arm (repeatable)")
     p.add_argument("--weight", type=float, help="try this gradient weight instead")
     p.add_argument("--no-train", action="store_true", help="initial rms only")
@@ -65,6 +69,9 @@ def main() -> int:
         if grid.task != "masks":
             raise UserError(f"{grid.name!r} is a grid of {grid.task}: no gradient supervision")
         preset = grids.find_preset(grid, options.preset)
+        for name in options.arm or ():
+            if name not in grid.arms:
+                raise unknown(f"arm of {grid.name!r}", name, grid.arms)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -95,7 +95,7 @@ def _what_is_run(p: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="add this registered loss as an arm (repeatable)",
+        help="add this registered loss as an arm: the baseline with it as main loss (repeatable)",
     )
     p.add_argument(
         "--start",

@@ -1,4 +1,4 @@
-"""``python -m losses.laws``: the laws; with ``--table``, how every loss stands with each.
+"""The laws of the losses; with ``--table``, how every loss stands with each.
 
 ``--loss NAME...`` is a table of these losses with code for what they break. Losses of other
 libraries are scored beside those of this one where segmentation_models_pytorch or monai is

@@ -1,15 +1,24 @@
 """The answers in results/README.md say what the committed tables say."""
 
+import json
+import math
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from analysis.answers import BLOCK, contrasts, filled
 from analysis.load import load
 from analysis.summary import summarise
 from experiments import grid as grids
+from experiments.data import load as load_data
+from experiments.data import normalise, to_tensors
+from experiments.gradient_record import common_scores
+from models.birefnet import BiRefNetOutput
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "results"
@@ -72,6 +81,20 @@ def test_every_answer_has_a_figure_a_command_and_says_what_was_not_tested(title:
 def test_every_committed_grid_answers_a_question() -> None:
     linked = {folder for answer in answers().values() for folder in FOLDER.findall(answer)}
     assert linked == {f"{folder.parent.name}/{folder.name}" for folder in REFERENCE}
+
+
+def test_a_map_without_edges_is_nearer_to_the_gradient_label_than_any_arm_of_the_laptop() -> None:
+    pairs = load_data("embedded", "test", size=(128, 128), count=92)
+    image, target = to_tensors([pairs[index] for index in range(len(pairs))])
+    grey = torch.full_like(target, math.log(0.1 / 0.9))
+    out = BiRefNetOutput(grey, [grey], [grey], gradient_map=None, class_logits=None)
+    error = np.mean([score["G_MAE"] for score in common_scores(out, normalise(image), target)])
+    for grid in ("grad_loss", "grad_loss_wide", "gradient_label"):
+        runs = [*(RESULTS / "reference" / grid / "laptop" / "runs").glob("*/metrics.json")]
+        read = pd.DataFrame([json.loads(file.read_text(encoding="utf-8")) for file in runs])
+        arms = read["test"].map(lambda test: test["G_MAE"]).groupby(read["arm"]).mean()
+        assert len(arms) > 6
+        assert error < arms.min()
 
 
 def test_the_first_table_of_the_readme_is_that_of_grad_loss_rounded() -> None:
