@@ -1,4 +1,4 @@
-"""One tiny run configuration and one smoke grid, shared by the tests."""
+"""One tiny run, one small run on words, one smoke grid and one cache folder, for the tests."""
 
 import subprocess
 import sys
@@ -12,6 +12,7 @@ from experiments import grid as grids
 from experiments.config import RunConfig
 from experiments.data import Counts
 from experiments.train import train
+from tests.experiments.one_word import SMALL
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -61,3 +62,19 @@ def finished(tiny: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished") / "run"
     train(tiny, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def small() -> RunConfig:
+    """A run of 6 steps on 8 drawn images of words of 64 px."""
+    grid = grids.find("db_loss")
+    config = grids.resolve(grid, grid.presets["smoke"], "db", seed=0)
+    data = replace(config.data, size=(64, 64), counts=SMALL)
+    return replace(config, data=data, train=replace(config.train, steps=6, batch=4, maps=2))
+
+
+@pytest.fixture
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of decoded samples, a new one for each test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "seglossary"

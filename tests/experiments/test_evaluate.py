@@ -14,7 +14,7 @@ from experiments.gradient_record import common_scores
 from experiments.model import build_model
 from experiments.scores import Scorer, at_resolution, scored
 from models.birefnet import BiRefNet, BiRefNetOutput
-from tests.experiments.test_data import ends_with_its_run
+from tests.experiments.orphans import ends_with_its_run
 from tests.experiments.torn import Torn, outputs
 
 CPU = torch.device("cpu")

@@ -41,6 +41,12 @@ def cells(count: int, arm: str = "a") -> list[Cell]:
     return [Cell(arm, seed, f"{arm}{seed:03d}") for seed in range(count)]
 
 
+def states(ledger: Ledger, todo: Sequence[Cell]) -> list[str]:
+    """What the ledger says of each cell."""
+    found = ledger.states(todo)
+    return [found[cell.hash].state for cell in todo]
+
+
 def finish(ledger: Ledger, claim: Claim, value: float) -> None:
     """Leave what a finished run leaves, and close the cell."""
     run = ledger.folder / "runs" / claim.cell.folder

@@ -1,0 +1,117 @@
+"""`--search`: a real search by the command, its list, mistakes, and its folder."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+from optuna.trial import FixedTrial
+
+from analysis.load import load
+from experiments import run as cli
+from experiments.artifacts import FOLDER
+from experiments.config import PROJECT, LossConfig  # noqa: F401  an arm is evaluated with it
+from experiments.grid import Arm  # noqa: F401  likewise
+from experiments.results import FINISHED
+from experiments.search import run as searches
+from experiments.workers import supervise
+from tests.experiments.parabola import plan_in
+
+
+def test_a_look_at_a_search_that_was_never_run_makes_nothing(tmp_path) -> None:
+    assert searches._listed(plan_in(tmp_path)) == f"0 of 12 settings tried in {tmp_path}"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Two real settings of two seeds at the smallest scale, by the command."""
+    folder = tmp_path_factory.mktemp("real")
+    options = ["--search", "structure", "--preset", "smoke", "--trials", "2", "--out", str(folder)]
+    command = [sys.executable, "experiments/run.py", *options, "--workers", "1"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done
+
+
+def test_a_real_search_tells_its_best_setting_and_what_that_is_not(real) -> None:
+    folder, done = real
+    told = (folder / "search.md").read_text(encoding="utf-8")
+    assert told in done.stdout
+    assert "no result for a table" in told
+    assert "2 of 2 settings tried: 2 complete, 0 given up early, 0 failed; 4 runs" in told
+    assert "optuna-dashboard sqlite:///" in done.stdout
+    found = json.loads((folder / "search.json").read_text(encoding="utf-8"))
+    best, search = found["best"][0], searches.find("structure")
+    assert best["value"] == pytest.approx(fmean(best["seeds"].values()))
+    arm = search.suggest(FixedTrial(best["knobs"]))
+    line = best["arm"].rstrip(",")
+    assert eval(f"{{{line}}}") == {f"structure_{best['setting']}": arm}
+
+
+def test_a_real_search_reads_no_test_split_and_shows_a_preview(real) -> None:
+    folder, _ = real
+    runs = list((folder / "runs").iterdir())
+    assert len(runs) == 4
+    for run in runs:
+        metrics = json.loads((run / FINISHED).read_text(encoding="utf-8"))
+        assert metrics["validation"] > 0
+        assert "test" not in metrics
+        assert not (run / "per_image.parquet").exists()
+    shown = [file.read_bytes() for file in (folder / FOLDER).iterdir()]
+    assert len(shown) == 2
+    assert all(image.startswith(b"\x89PNG") for image in shown)
+
+
+def test_a_search_is_listed_and_its_folder_is_no_grids(real, capsys) -> None:
+    folder, _ = real
+    options = ["--search", "structure", "--preset", "smoke", "--trials", "3"]
+    assert cli.main([*options, "--out", str(folder), "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[:-1]] == ["complete"] * 2
+    assert "gamma=5" in lines[0]
+    assert lines[-1].startswith("2 of 3 settings tried")
+    assert cli.main([*options[:-1], "1", "--out", str(folder), "--list"]) == 0
+    assert "2 of 2 settings tried" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match=r"grid\.json not found"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--search", "structur"], "did you mean 'structure'"),
+        (["--search", "structure", "--trials", "0"], "expected 1 or more"),
+        (["--search", "structure", "--preset", "smok"], "did you mean 'smoke'"),
+        (["--search", "structure", "--launcher", "slurm"], "--storage"),
+        (["--search", "structure", "--set", "loss.gradient_weight=2"], "draws its losses"),
+    ],
+)
+def test_a_mistake_in_a_search_is_named_with_its_fix(options, message, capsys) -> None:
+    assert cli.main(options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_search_does_not_write_into_a_grids_folder(tmp_path, capsys) -> None:
+    theirs = '{"grid": "structure", "preset": "smoke"}'
+    (tmp_path / "grid.json").write_text(theirs, encoding="utf-8")
+    options = ["--search", "structure", "--preset", "smoke", "--out", str(tmp_path)]
+    assert cli.main(options) == 2
+    assert "a folder of its own" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["grid.json"]
+
+
+def test_a_search_interrupted_at_once_keeps_its_folder_from_another_one(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(supervise, "run_workers", lambda *_, **__: 130)
+    options = ["--preset", "smoke", "--trials", "1", "--out", str(tmp_path)]
+    assert cli.main(["--search", "structure", *options]) == 130
+    before = (tmp_path / "search.json").read_bytes()
+    assert cli.main(["--search", "structure", *options]) == 130
+    capsys.readouterr()
+    assert cli.main(["--search", "pixel_mix", *options]) == 2
+    assert "holds search structure/smoke" in capsys.readouterr().err
+    assert (tmp_path / "search.json").read_bytes() == before
