@@ -2,7 +2,8 @@
 
 Released weights: DIS 30 BCE + .5 IoU + 10 SSIM; General adds 100 MAE; Matting is General without
 IoU. Each other arm leaves one term of DIS or General out. All in the released form, in which
-IoU is summed over the batch, so that its .5 counts as 4 for the 8 images here (erratum 5).
+IoU is summed over the batch (erratum 5), so that its .5 counts as 4 in batches of 8, and as 2 in
+those of 4 (`smoke` and `evening`).
 No gradient supervision. AdamW's step does not depend on the sum of the weights, but `evening` and
 `bench` clip gradients, so there a term left out changes the clipping too.
 
