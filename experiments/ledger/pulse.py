@@ -1,4 +1,4 @@
-"""How far a ledger's cells are: what a supervisor asks about once a second."""
+"""How far a ledger's cells are: what a supervisor asks every few seconds."""
 
 from dataclasses import dataclass
 

@@ -18,7 +18,7 @@ from experiments.workers.progress import Bars
 
 HALT = 3  # exit code of a worker that said why and is not to be replaced
 STILLBORN = 3  # so many in a row that end by an error and claimed nothing: the fault is not chance
-SHARE = 0.1  # of the time that looking at the storage may take
+SHARE = 0.02  # of one core that looking at the storage may take; the workers need all of them
 STOPPING = (
     "stopping: runs save their checkpoint and leave; once more to stop at once, without saving"
 )
@@ -40,7 +40,7 @@ def run_workers(
     Args:
         target: a function of a module. It takes up work until there is none, watches
             `signals.stopping`, and gets this process's id and its slot, 0 to count - 1.
-        pulse: how things stand; asked about once a second, and returns the work of the dead.
+        pulse: how things stand; asked every few seconds, and returns the work of the dead.
 
     Returns:
         0; 2 if a worker left with HALT; or 128 + the number of the signal that stopped it.
