@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import optuna
@@ -67,22 +67,43 @@ class Killed:
     def kill_one(self) -> None:
         """One kill: every third inside a write, every ninth the command, the rest a worker."""
         number = sum(self.kills.values())
-        inside = number % 3 == 2
-        deadline = time.monotonic() + (20 if inside else self.dice.uniform(0.2, 2.0))
-        while time.monotonic() < deadline:
-            if self.process.poll() == 0:
-                return
-            if self.process.poll() is not None:
-                self.process = self.start()
-            # files first: the ledger is written far more often
-            notes = sorted(self.pauses.iterdir(), key=lambda n: n.suffix) if inside else []
-            if notes and self.shot(int(notes[0].stem), notes[0].suffix[1:]):
-                return
-            time.sleep(0.02)
+        if number % 3 == 2:
+            self.kill_in_write()
+            return
+        self.wait(self.dice.uniform(0.2, 2.0), lambda: False)
         if number % 9 == 0:
             self.shot(self.process.pid, "command")
         elif workers := self.workers():
             self.shot(self.dice.choice(workers).pid, "worker")
+
+    def kill_in_write(self) -> None:
+        """Kill the first process that is seen inside a write, however long it takes to get there.
+
+        Replaced workers import torch first, which takes long on a busy machine: only a grid that
+        hangs reaches the bound.
+
+        Raises:
+            TimeoutError: nothing was written in ten minutes.
+        """
+
+        def killed() -> bool:
+            # files first: the ledger is written far more often
+            notes = sorted(self.pauses.iterdir(), key=lambda n: n.suffix)
+            return bool(notes) and self.shot(int(notes[0].stem), notes[0].suffix[1:])
+
+        if not self.wait(600, killed):
+            raise TimeoutError(f"the grid in {self.folder} wrote nothing in ten minutes")
+
+    def wait(self, seconds: float, until: Callable[[], bool]) -> bool:
+        """Keep the command running until something holds or it is complete; whether so."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() == 0 or until():
+                return True
+            if self.process.poll() is not None:
+                self.process = self.start()
+            time.sleep(0.02)
+        return False
 
     def shot(self, pid: int, what: str) -> bool:
         """Kill a process; whether it was there to be killed."""
