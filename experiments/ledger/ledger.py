@@ -65,6 +65,7 @@ class Ledger:
         storage: database URL; a SQLite file in `folder` where None.
         metric: the metric of a complete cell; of a study that is there, its own.
         make: False for a look at what is there.
+        tell: whether to say on stderr that the storage is away; a worker's command says so for it.
 
     Raises:
         StorageError: the storage cannot be used.
@@ -79,15 +80,15 @@ class Ledger:
         metric: str | None = None,
         *,
         make: bool = True,
+        tell: bool = True,
     ) -> None:
-        self.folder = folder
-        self.tell = True  # whether to say on stderr that the storage is away
+        self.folder, self.tell = folder, tell
         file = URL.create("sqlite", database=str(folder.resolve() / "ledger.db"))
         self.url = storage or file.render_as_string()
         self.shown, self.locks = shown(self.url), folder / "locks"
         if (parsed := parse(self.url)).get_backend_name() == "sqlite":  # it may be others' too
             self.locks = Path(parsed.database or "").parent / "locks"
-        self.storage = open_storage(self.url, make=make)
+        self.storage = open_storage(self.url, make=make, tell=tell)
         if make:
             self.locks.mkdir(parents=True, exist_ok=True)
         self.study = self._patiently(

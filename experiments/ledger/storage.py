@@ -26,12 +26,13 @@ KEEPALIVE = "SELECT set_config('tcp_keepalives_{}', '{}', false)"
 KEEPALIVES = (("idle", 30), ("interval", 10), ("count", 3))
 
 
-def open_storage(url: str, *, make: bool = True) -> RDBStorage:
+def open_storage(url: str, *, make: bool = True, tell: bool = True) -> RDBStorage:
     """The storage at a SQLAlchemy URL of SQLite or PostgreSQL, its tables made where missing.
 
     Args:
         url: where it is.
         make: False for a look that makes nothing, not even a lock.
+        tell: whether to say on stderr that it is away.
 
     Raises:
         StorageError: another kind of database, no driver for it, or a server that refuses.
@@ -61,7 +62,7 @@ def open_storage(url: str, *, make: bool = True) -> RDBStorage:
             return _sqlite(url) if kind == "sqlite" else _postgresql(url)
 
     try:
-        storage = patiently(opened, url)
+        storage = patiently(opened, url, tell=tell)
         came_back()
         return storage
     except ImportError as error:

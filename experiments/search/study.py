@@ -31,8 +31,10 @@ class Settings(Ledger):
     than it is.
     """
 
-    def __init__(self, plan: Plan, slots: Sequence[Cell] = (), *, make: bool = True) -> None:
-        super().__init__(plan.folder, plan.study, plan.storage, plan.select, make=make)
+    def __init__(
+        self, plan: Plan, slots: Sequence[Cell] = (), *, make: bool = True, tell: bool = True
+    ) -> None:
+        super().__init__(plan.folder, plan.study, plan.storage, plan.select, make=make, tell=tell)
         self.plan = plan
         self.slots = slots or plan.slots()
         self._changed: dict[int, bool] = {}  # by trial: whether its knobs make another setting

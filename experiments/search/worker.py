@@ -39,8 +39,7 @@ def claim_and_run(plan: Plan, slots: Sequence[Cell]) -> None:
     Raises:
         UserError: storage or disk are at fault; the setting is given back.
     """
-    settings = Settings(plan, slots)
-    settings.tell = False
+    settings = Settings(plan, slots, tell=False)
     while not signals.stopping():
         with settings.claim(settings.slots) as claim:
             if claim is None:

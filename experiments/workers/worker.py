@@ -70,8 +70,7 @@ def claim_and_run(
     Raises:
         UserError: storage or disk are at fault; the cell is given back.
     """
-    ledger = Ledger(folder, study, storage)
-    ledger.tell = tell
+    ledger = Ledger(folder, study, storage, tell=tell)
     while not signals.stopping():
         with ledger.claim(cells) as claim:
             if claim is None:

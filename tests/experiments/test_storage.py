@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -118,20 +118,24 @@ def test_processes_that_enqueue_at_once_make_one_trial_a_cell(url, tmp_path) -> 
     assert len(Ledger(tmp_path, "study", url).study.trials) == 20
 
 
-def away_for(seconds: float, leave: Callable[[], None], come_back: Callable[[], None]) -> None:
-    leave()
+def away_for(seconds: float, server: Server, ledger: Ledger) -> None:
+    """Stop the server once cells run, and start it again after a while."""
+    while not ledger.running(cells(10)):
+        time.sleep(0.1)
+    server.stop()
     time.sleep(seconds)
-    come_back()
+    server.start()
 
 
 def test_a_server_that_is_away_for_ten_seconds_loses_no_cell(server, tmp_path, capfd) -> None:
     url, todo = server.database(), cells(10)
     ledger = Ledger(tmp_path, "study", url)
     ledger.enqueue(todo)
-    outage = threading.Timer(3.0, away_for, (10.0, server.stop, server.start))
+    watched = Ledger(tmp_path, "study", url)
+    outage = threading.Thread(target=away_for, args=(10.0, server, watched), daemon=True)
     outage.start()
     code = run_workers(slow, (tmp_path, url, todo), 2, lambda: ledger.pulse(todo))
-    outage.join()
+    outage.join(60)
     assert code == 0
     assert {found.state for found in ledger.states(todo).values()} == {"complete"}
     assert sorted((tmp_path / "ran").read_text().split()) == [cell.hash for cell in todo]

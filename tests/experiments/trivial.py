@@ -73,7 +73,7 @@ def drain(
 def slow(folder: Path, url: str | None, todo: Sequence[Cell], parent: int, _index: int) -> None:
     """As `drain`, ten steps of 0.1 s a cell; asked to stop it gives its cell back."""
     signals.obey(parent)
-    ledger = Ledger(folder, "study", url)
+    ledger = Ledger(folder, "study", url, tell=False)
     while not signals.stopping():
         with ledger.claim(todo) as claim:
             if claim is None:
