@@ -39,6 +39,14 @@ def test_types_are_strict() -> None:
     tool("mypy")
 
 
+@pytest.mark.xdist_group("together")
+def test_tests_of_a_group_are_known_to_pytest_xdist(request) -> None:
+    """Else each process makes the dear fixtures for itself, and no test fails."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("runs in one process")
+    assert request.node.nodeid.endswith("@together")
+
+
 def test_ci_runs_the_command_the_readme_gives() -> None:
     assert TEST_COMMAND in README
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -25,6 +25,8 @@ from experiments.train import Run, backward, prepare, train, update
 from experiments.watch import QUIET
 
 CPU = torch.device("cpu")
+# less to trace, and less to compute in float16, which is slow on a CPU
+PLAINER = {"multi_scale_input": "none", "decoder_attention": "none"}
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +135,7 @@ def test_float16_stops_when_no_scale_helps(tiny, tmp_path, monkeypatch) -> None:
         return {**parts, "pixel": parts["pixel"] + (parts["pixel"] * 0).sqrt()}
 
     monkeypatch.setattr(Objective, "__call__", rootless)
+    tiny = replace(tiny, model={**tiny.model, **PLAINER})
     with pytest.raises(NonFiniteLossError, match="gradient is not finite at step 2"):
         train(changed(tiny, precision="float16"), tmp_path)
 
@@ -146,8 +149,7 @@ def test_a_compiled_step_has_the_terms_of_an_eager_one(tiny, tmp_path, monkeypat
         return graph.forward
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
-    plainer = {"multi_scale_input": "none", "decoder_attention": "none"}
-    tiny = replace(tiny, model={**tiny.model, **plainer})  # less to trace
+    tiny = replace(tiny, model={**tiny.model, **PLAINER})
     terms = []
     for flag in (False, True):
         run, images, targets = prepared(changed(tiny, compile=flag), tmp_path)

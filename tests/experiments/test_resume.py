@@ -88,7 +88,15 @@ def test_a_run_that_is_asked_to_stop_saves_leaves_and_goes_on(
 
 
 def test_a_float16_run_goes_on_with_its_scale(tiny, tmp_path) -> None:
-    config = replace(tiny, train=replace(tiny.train, precision="float16"))
+    plainer = {
+        "multi_scale_input": "none",
+        "decoder_attention": "none",
+    }  # float16 is slow on a CPU
+    config = replace(
+        tiny,
+        model={**tiny.model, **plainer},
+        train=replace(tiny.train, precision="float16"),
+    )
     train(config, tmp_path / "whole")
     with pytest.raises(Stopped):
         train(config, tmp_path / "cut", Asks(2))
