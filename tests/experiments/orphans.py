@@ -23,10 +23,10 @@ def ends_with_its_run(folder: Path, code: str) -> int:
         stdout=subprocess.PIPE,
         text=True,
         check=False,
-        timeout=300,
+        timeout=60,
     )
     pids = [int(word) for word in found.stdout.split()]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 20
     while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not any(map(alive, pids)), "killed with SIGKILL, a run leaves no process behind"

@@ -22,7 +22,7 @@ def killed_while_holding(folder: Path, todo: list[Cell], step: int = 0) -> None:
     args = (folder, None, todo, step)
     worker = multiprocessing.get_context("spawn").Process(target=hold, args=args)
     worker.start()
-    deadline = time.monotonic() + 300  # a busy machine is slow to start processes
+    deadline = time.monotonic() + 60
     while not (folder / "held").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -77,7 +77,7 @@ def test_the_worker_of_another_machine_is_judged_by_its_heartbeat(tmp_path, monk
     assert (run.label, run.step, run.steps, run.pid) == ("a seed 0 @another", 7, 10, None)
     ledger.storage.grace_period = 1
     monkeypatch.setattr(outage, "_last_away", -1e9)  # another test's storage may just be back
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 30
     while states(ledger, todo) == ["running"]:
         assert time.monotonic() < deadline
         ledger.revive(todo)

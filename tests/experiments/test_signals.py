@@ -53,7 +53,7 @@ def command(folder: Path, kind: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300  # a busy machine is slow to start processes
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -66,7 +66,7 @@ def test_asked_to_stop_runs_give_their_cells_back_and_leave(tmp_path, number, co
             os.killpg(started.pid, number)  # as a terminal does: to workers, too
         else:
             os.kill(started.pid, number)
-        _, said = started.communicate(timeout=120)
+        _, said = started.communicate(timeout=30)
     assert started.returncode == code
     assert "stopping: runs save their checkpoint" in said
     assert "the same command goes on" in said
@@ -83,7 +83,7 @@ def test_asked_twice_it_leaves_at_once(tmp_path) -> None:
         os.killpg(started.pid, signal.SIGINT)
         time.sleep(0.5)
         os.killpg(started.pid, signal.SIGINT)
-        _, said = started.communicate(timeout=30)  # its cells sleep for 60
+        _, said = started.communicate(timeout=10)
     assert started.returncode == 130
     assert "Traceback" not in said
     ledger, todo = Ledger(tmp_path, "study"), cells(8)
@@ -94,7 +94,7 @@ def test_asked_twice_it_leaves_at_once(tmp_path) -> None:
 def test_workers_whose_command_was_killed_give_their_cells_back(tmp_path) -> None:
     with command(tmp_path, "slow") as started:
         os.kill(started.pid, signal.SIGKILL)
-        started.communicate(timeout=120)
+        started.communicate(timeout=30)
     found = Ledger(tmp_path, "study").states(cells(8)).values()
     assert "asked to stop" in {state.reason for state in found}
     assert "running" not in {state.state for state in found}
