@@ -57,6 +57,14 @@ def tiny() -> RunConfig:
 
 
 @pytest.fixture(scope="session")
+def plainer(tiny: RunConfig) -> RunConfig:
+    """`tiny` with less to trace, and less to compute in float16, which is slow on a CPU."""
+    return replace(
+        tiny, model={**tiny.model, "multi_scale_input": "none", "decoder_attention": "none"}
+    )
+
+
+@pytest.fixture(scope="session")
 def finished(tiny: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the tiny run, done once."""
     folder = tmp_path_factory.mktemp("finished") / "run"

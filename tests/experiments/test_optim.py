@@ -25,8 +25,6 @@ from experiments.train import Run, backward, prepare, train, update
 from experiments.watch import QUIET
 
 CPU = torch.device("cpu")
-# less to trace, and less to compute in float16, which is slow on a CPU
-PLAINER = {"multi_scale_input": "none", "decoder_attention": "none"}
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +124,7 @@ def test_float16_skips_a_step_that_overflows_and_halves_the_scale(tiny, tmp_path
     assert any(not torch.equal(a, b) for a, b in zip(before, run.model.parameters(), strict=True))
 
 
-def test_float16_stops_when_no_scale_helps(tiny, tmp_path, monkeypatch) -> None:
+def test_float16_stops_when_no_scale_helps(plainer, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(training, "SKIPS", 3)
     real = Objective.__call__
 
@@ -135,12 +133,11 @@ def test_float16_stops_when_no_scale_helps(tiny, tmp_path, monkeypatch) -> None:
         return {**parts, "pixel": parts["pixel"] + (parts["pixel"] * 0).sqrt()}
 
     monkeypatch.setattr(Objective, "__call__", rootless)
-    tiny = replace(tiny, model={**tiny.model, **PLAINER})
     with pytest.raises(NonFiniteLossError, match="gradient is not finite at step 2"):
-        train(changed(tiny, precision="float16"), tmp_path)
+        train(changed(plainer, precision="float16"), tmp_path)
 
 
-def test_a_compiled_step_has_the_terms_of_an_eager_one(tiny, tmp_path, monkeypatch) -> None:
+def test_a_compiled_step_has_the_terms_of_an_eager_one(plainer, tmp_path, monkeypatch) -> None:
     """Traced and without code generation, which would take minutes here."""
     calls = []
 
@@ -149,10 +146,9 @@ def test_a_compiled_step_has_the_terms_of_an_eager_one(tiny, tmp_path, monkeypat
         return graph.forward
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
-    tiny = replace(tiny, model={**tiny.model, **PLAINER})
     terms = []
     for flag in (False, True):
-        run, images, targets = prepared(changed(tiny, compile=flag), tmp_path)
+        run, images, targets = prepared(changed(plainer, compile=flag), tmp_path)
         seed_torch(0, "dropout")
         terms.append(backward(run, 1, images, targets))
         assert bool(calls) is flag

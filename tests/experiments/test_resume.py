@@ -87,16 +87,8 @@ def test_a_run_that_is_asked_to_stop_saves_leaves_and_goes_on(
     assert same_files(finished, tmp_path)
 
 
-def test_a_float16_run_goes_on_with_its_scale(tiny, tmp_path) -> None:
-    plainer = {
-        "multi_scale_input": "none",
-        "decoder_attention": "none",
-    }  # float16 is slow on a CPU
-    config = replace(
-        tiny,
-        model={**tiny.model, **plainer},
-        train=replace(tiny.train, precision="float16"),
-    )
+def test_a_float16_run_goes_on_with_its_scale(plainer, tmp_path) -> None:
+    config = replace(plainer, train=replace(plainer.train, precision="float16"))
     train(config, tmp_path / "whole")
     with pytest.raises(Stopped):
         train(config, tmp_path / "cut", Asks(2))
