@@ -21,7 +21,7 @@ from experiments.cli.listing import cell_states, opened
 from experiments.cli.options import duration
 from experiments.config import RunConfig, Runtime
 from experiments.errors import UserError
-from experiments.ledger.attempts import Retry, State
+from experiments.ledger.attempts import RUN_BY, Retry
 from experiments.results import FINISHED
 from experiments.train import train
 from experiments.watch import Watch
@@ -30,11 +30,6 @@ from experiments.workers.worker import at_once
 STEPS = 4  # that are timed; the first starts everything and counts for itself
 IMAGES = 8  # of the validation and of the test split: one forward pass of an evaluation
 PATIENCE = 60.0  # seconds after which what is known has to do
-RUN_BY: dict[Retry, tuple[State, ...]] = {  # the states of cells that a --retry runs
-    "none": ("missing",),
-    "failed": ("missing", "failed"),
-    "all": ("missing", "failed", "struck", "elsewhere"),
-}
 OF_MOMENT = 2.0  # steps that a moment costs more: two backward passes and some validation images
 
 

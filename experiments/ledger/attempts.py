@@ -16,6 +16,11 @@ if TYPE_CHECKING:  # a ledger needs no torch
 Retry = Literal["failed", "all", "none"]
 State = Literal["complete", "running", "failed", "missing", "struck", "elsewhere"]
 STRIKES = 3  # before a cell is given up
+RUN_BY: dict[Retry, tuple[State, ...]] = {  # the states of cells that a --retry runs
+    "none": ("missing",),
+    "failed": ("missing", "failed"),
+    "all": ("missing", "failed", "struck", "elsewhere"),
+}
 OPEN: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
     TrialState.RUNNING: "running",
@@ -42,15 +47,16 @@ def state_of(arm: str, seed: int, key: str, attempts: Sequence[FrozenTrial]) -> 
     """The state of a cell that was attempted so often, as far as the ledger knows."""
     if not attempts:
         return CellState(arm, seed, key)
-    last = attempts[-1]
+    last, failed = attempts[-1], [trial for trial in attempts if _failed(trial)]
     run = last.user_attrs.get(RUN, {})
     complete = last.state == TrialState.COMPLETE
+    state = OPEN.get(last.state) or _unsuccessful(attempts)
     return CellState(
         arm=arm,
         seed=seed,
         hash=key,
-        state=OPEN.get(last.state) or _unsuccessful(attempts),
-        reason=last.user_attrs.get(ERROR, ""),
+        state=state,
+        reason=(failed[-1] if state in ("failed", "struck") else last).user_attrs.get(ERROR, ""),
         seconds=last.duration.total_seconds() if complete and last.duration else None,
         attempts=sum(trial.state != TrialState.WAITING for trial in attempts),
         where=f"{run['host']}:{run['folder']}" if run else "",
@@ -70,12 +76,15 @@ def strikes(attempts: Sequence[FrozenTrial]) -> int:
     return count
 
 
-def to_run(attempts: Sequence[FrozenTrial], retry: Retry) -> bool:
-    """Whether a cell whose latest attempt was no success is to be run again."""
-    tried = any(trial.user_attrs.get(ENDED) != INTERRUPTED for trial in attempts)
-    if retry == "all" or not tried:
-        return True
-    return retry == "failed" and strikes(attempts) < STRIKES
+def abandoned(attempts: Sequence[FrozenTrial]) -> bool:
+    """Whether the latest attempt left a cell that nobody gave up: its worker died, or another
+    machine gave it back. What was stopped on this machine, a person stopped."""
+    if not attempts:
+        return False
+    last = attempts[-1].user_attrs
+    there = last.get(RUN, {}).get("machine", machine()) != machine()
+    left = last.get(ENDED) == DIED or (last.get(ENDED) == INTERRUPTED and there)
+    return left and strikes(attempts) < STRIKES
 
 
 def running(trial: FrozenTrial, steps: int) -> Running:
@@ -114,8 +123,14 @@ def settings(cells: Sequence["Cell"]) -> dict[str, dict[str, Any]]:
     }
 
 
+def _failed(trial: FrozenTrial) -> bool:
+    ended: str = trial.user_attrs.get(ENDED, FAILED)
+    return trial.state == TrialState.FAIL and ended != INTERRUPTED
+
+
 def _unsuccessful(attempts: Sequence[FrozenTrial]) -> State:
-    if attempts[-1].user_attrs.get(ENDED) == INTERRUPTED:
+    """An interruption neither is a failure nor undoes one."""
+    if not any(map(_failed, attempts)):
         return "missing"
     return "struck" if strikes(attempts) >= STRIKES else "failed"
 

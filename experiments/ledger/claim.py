@@ -188,6 +188,22 @@ class Claim(Watch):
 
         patiently(closed, self.url, tell=False)
 
+    def complete(self, value: float) -> None:
+        """Close the cell with its primary metric.
+
+        Raises:
+            LostClaim: it was given to another worker.
+        """
+        self.close(TrialState.COMPLETE, [value])
+
+    def fail(self, reason: str) -> None:
+        """Close the cell as failed, a strike; a ledger may give it another trial."""
+        self.close(TrialState.FAIL, attributes={ENDED: FAILED, ERROR: reason})
+
+    def give_back(self, why: str) -> None:
+        """Close the cell, which is no worse than before: its run was interrupted."""
+        self.close(TrialState.FAIL, attributes={ENDED: INTERRUPTED, ERROR: why})
+
     def _beat(self) -> None:
         while not self._over.wait(BEAT):
             with suppress(Exception):  # the run meets it itself when it writes

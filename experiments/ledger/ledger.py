@@ -19,28 +19,21 @@ from sqlalchemy.engine import URL
 from experiments.artifacts import attach
 from experiments.errors import UserError
 from experiments.ledger.attempts import (
-    STRIKES,
+    RUN_BY,
     CellState,
     Retry,
+    abandoned,
     failures,
     running,
     settings,
     state_of,
-    strikes,
-    to_run,
 )
 from experiments.ledger.claim import (
-    DIED,
-    ENDED,
-    ERROR,
-    FAILED,
-    INTERRUPTED,
     RUN,
     Claim,
     close_orphans,
     host,
     lock_path,
-    machine,
     take,
 )
 from experiments.ledger.outage import parse, patiently, shown
@@ -115,23 +108,21 @@ class Ledger:
         """Make a waiting trial of every cell that is to be run, and return those that are.
 
         Complete is what the ledger says is complete and whose results are here, or on another
-        machine. A trial left running by a worker that died is closed first.
+        machine. A trial left running by a worker that died is closed first; one left waiting by
+        a command that ended is still wanted.
 
         Args:
             cells: candidates.
             retry: which cells that did not succeed: "failed" those with fewer than STRIKES
                 strikes, "all" every one and those whose results are on another machine, "none"
-                only what was never tried.
+                only what never failed.
         """
         for cell in cells:
             _check_inside(self.folder / "runs", cell.folder)
         self._past = {t._trial_id for t in self._trials() if t.state.is_finished()}
 
         def wanted(cell: "Cell", past: Sequence[FrozenTrial]) -> bool:
-            if past and past[-1].state == TrialState.COMPLETE:
-                there = retry != "all" and self._elsewhere(cell, past[-1])
-                return not self._here(cell) and not there
-            return to_run(past, retry)
+            return self._state(cell, past).state in RUN_BY[retry]
 
         todo = self._enqueue(cells, wanted)
         self._todo = {cell.hash for cell in todo}
@@ -144,13 +135,7 @@ class Ledger:
         """
 
         def died(_cell: "Cell", past: Sequence[FrozenTrial]) -> bool:
-            new = [trial for trial in past if trial._trial_id not in self._past]
-            if not new:
-                return False
-            ended = new[-1].user_attrs.get(ENDED)
-            there = new[-1].user_attrs.get(RUN, {}).get("machine", machine()) != machine()
-            again = ended == DIED or (ended == INTERRUPTED and there)
-            return again and strikes(new) < STRIKES
+            return abandoned([trial for trial in past if trial._trial_id not in self._past])
 
         self._patiently(lambda: close_orphans(self.study, self.storage))
         known = self._attempts(cells)
@@ -185,36 +170,10 @@ class Ledger:
         """Show an image at a claimed trial."""
         self._patiently(lambda: attach(self.storage, claim.trial_id, image, self.folder))
 
-    def complete(self, claim: Claim, value: float) -> None:
-        """Close a claimed cell with its primary metric.
-
-        Raises:
-            LostClaim: it was given to another worker.
-        """
-        claim.close(TrialState.COMPLETE, [value])
-
-    def fail(self, claim: Claim, reason: str) -> None:
-        """Close a claimed cell as failed, a strike; `enqueue` may give it another trial."""
-        claim.close(TrialState.FAIL, attributes={ENDED: FAILED, ERROR: reason})
-
-    def give_back(self, claim: Claim, why: str) -> None:
-        """Close a claimed cell that is no worse than before: its run was interrupted."""
-        claim.close(TrialState.FAIL, attributes={ENDED: INTERRUPTED, ERROR: why})
-
     def states(self, cells: Sequence["Cell"]) -> dict[str, CellState]:
         """State of each cell by hash."""
-        known, found = self._attempts(cells), {}
-        for cell in cells:
-            attempts = known[cell.hash]
-            state = state_of(cell.arm, cell.seed, cell.hash, attempts)
-            if state.state == "complete" and not self._here(cell):
-                if self._elsewhere(cell, attempts[-1]):
-                    reason = f"complete at {state.where}; its files are not here"
-                    state = replace(state, state="elsewhere", reason=reason)
-                else:
-                    state = replace(state, state="missing", reason="its results are gone")
-            found[cell.hash] = state
-        return found
+        known = self._attempts(cells)
+        return {cell.hash: self._state(cell, known[cell.hash]) for cell in cells}
 
     def superseded(self, cells: Iterable["Cell"]) -> list[CellState]:
         """The complete cells of another definition of their arm, data or code than `cells`."""
@@ -254,9 +213,8 @@ class Ledger:
                 close_orphans(self.study, self.storage)
                 known, todo = self._attempts(cells), []
                 for cell in cells:
-                    past = [t for t in known[cell.hash] if t.state.is_finished()]
                     now = {t.state for t in known[cell.hash]} & {*OPEN_STATES}
-                    if TrialState.RUNNING in now or wanted(cell, past):
+                    if TrialState.RUNNING in now or wanted(cell, known[cell.hash]):
                         todo.append(cell)
                         if not now:
                             self.study.add_trial(self._trial(cell))
@@ -277,6 +235,16 @@ class Ledger:
                 "hash": cell.hash,
             },
         )
+
+    def _state(self, cell: "Cell", attempts: Sequence[FrozenTrial]) -> CellState:
+        """The state of a cell, by its attempts and by where its results are."""
+        found = state_of(cell.arm, cell.seed, cell.hash, attempts)
+        if found.state != "complete" or self._here(cell):
+            return found
+        if self._elsewhere(cell, attempts[-1]):
+            reason = f"complete at {found.where}; its files are not here"
+            return replace(found, state="elsewhere", reason=reason)
+        return replace(found, state="missing", reason="its results are gone")
 
     def _here(self, cell: "Cell") -> bool:
         """Whether the results of a cell are in this folder."""

@@ -62,7 +62,7 @@ def attempt(settings: Settings, claim: Claim) -> None:
         with suppress(LostClaim):
             settings.end(claim, TrialState.PRUNED, run.curve[max(run.curve)], run.values)
     except (SystemExit, KeyboardInterrupt):
-        settings.give_back(claim, f"interrupted at step {claim.step}")
+        claim.give_back(f"interrupted at step {claim.step}")
         raise
     except StorageError:
         raise

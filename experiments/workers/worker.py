@@ -90,9 +90,9 @@ def attempt(ledger: Ledger, claim: Claim, runtime: Runtime) -> Exception | None:
     """
     run = ledger.folder / "runs" / claim.cell.folder
     try:
-        ledger.complete(claim, _run(ledger, claim, run, runtime))
+        claim.complete(_run(ledger, claim, run, runtime))
     except (SystemExit, KeyboardInterrupt):
-        ledger.give_back(claim, f"interrupted at step {claim.step}")
+        claim.give_back(f"interrupted at step {claim.step}")
         raise
     except StorageError:
         raise
@@ -113,18 +113,18 @@ def close(ledger: Ledger, claim: Claim, run: Path, error: Exception) -> None:
     if isinstance(error, LostClaim):
         return
     if isinstance(error, Stopped):
-        ledger.give_back(claim, f"stopped at step {claim.step}")
+        claim.give_back(f"stopped at step {claim.step}")
     elif isinstance(error, UserError):
-        ledger.fail(claim, " ".join(str(error).split()))
+        claim.fail(" ".join(str(error).split()))
     elif disk_at_fault(error, ledger.folder):
         told = no_room(ledger.folder, error)
-        ledger.give_back(claim, str(told))
+        claim.give_back(str(told))
         raise told from error
     else:
         run.mkdir(parents=True, exist_ok=True)
         with whole(run / "error.txt") as draft:
             draft.write_text("".join(format_exception(error)), encoding="utf-8")
-        ledger.fail(claim, _words(error))
+        claim.fail(_words(error))
 
 
 def _run(ledger: Ledger, claim: Claim, run: Path, runtime: Runtime) -> float:

@@ -18,7 +18,13 @@ from tests.experiments.trivial import Cell, cells, drain, finish, states
 def fail_once(ledger: Ledger, todo: list[Cell], reason: str = "out of memory") -> None:
     with ledger.claim(todo) as claim:
         assert claim is not None
-        ledger.fail(claim, reason)
+        claim.fail(reason)
+
+
+def give_back(ledger: Ledger, todo: list[Cell]) -> None:
+    with ledger.claim(todo) as claim:
+        assert claim is not None
+        claim.give_back("out of time")
 
 
 def complete_once(ledger: Ledger, todo: list[Cell]) -> None:
@@ -66,13 +72,11 @@ def test_after_three_strikes_a_cell_is_reported_and_left_unless_all_are_asked_fo
     assert ledger.enqueue(todo, retry="all") == todo
 
 
-def test_without_retry_only_what_was_never_tried_is_run(tmp_path) -> None:
+def test_without_retry_only_what_never_failed_is_run(tmp_path) -> None:
     ledger, todo = Ledger(tmp_path, "study"), cells(3)
     ledger.enqueue(todo[:2])
     fail_once(ledger, todo[:1])
-    with ledger.claim(todo[1:2]) as claim:
-        assert claim is not None
-        ledger.give_back(claim, "stopped at step 3")
+    give_back(ledger, todo[1:2])
     assert ledger.enqueue(todo, retry="none") == todo[1:]
 
 
@@ -80,11 +84,38 @@ def test_a_cell_that_is_given_back_has_no_strike_and_is_missing(tmp_path) -> Non
     ledger, todo = Ledger(tmp_path, "study"), cells(1)
     for _ in range(STRIKES + 1):
         assert ledger.enqueue(todo) == todo
-        with ledger.claim(todo) as claim:
-            assert claim is not None
-            ledger.give_back(claim, "stopped at step 3")
+        give_back(ledger, todo)
     found = ledger.states(todo)["a000"]
-    assert (found.state, found.reason) == ("missing", "stopped at step 3")
+    assert (found.state, found.reason) == ("missing", "out of time")
+
+
+def test_an_interruption_does_not_undo_failures_before_it(tmp_path) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+    ledger.enqueue(todo)
+    fail_once(ledger, todo)
+    ledger.enqueue(todo)
+    give_back(ledger, todo)
+    found = ledger.states(todo)["a000"]
+    assert (found.state, found.reason, found.attempts) == ("failed", "out of memory", 2)
+    assert ledger.enqueue(todo, retry="none") == []
+    for _ in range(STRIKES - 1):
+        ledger.enqueue(todo)
+        fail_once(ledger, todo)
+    ledger.enqueue(todo, retry="all")
+    give_back(ledger, todo)
+    assert states(ledger, todo) == ["struck"]
+    assert ledger.enqueue(todo) == []
+
+
+def test_what_waits_for_a_command_that_ended_is_missing_and_runs_with_the_next(tmp_path) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+    for _ in range(STRIKES):
+        ledger.enqueue(todo)
+        fail_once(ledger, todo)
+    assert ledger.enqueue(todo, retry="all") == todo  # and it is killed before it claims it
+    assert states(ledger, todo) == ["missing"]
+    assert ledger.enqueue(todo) == todo
+    assert [trial.state.name for trial in ledger.study.trials] == ["FAIL"] * STRIKES + ["WAITING"]
 
 
 def test_a_complete_cell_whose_results_are_gone_is_run_again(tmp_path) -> None:
@@ -126,12 +157,6 @@ def test_a_cell_that_another_machine_completed_is_elsewhere_until_its_files_are_
 def test_what_is_elsewhere_is_run_here_if_all_are_asked_for(tmp_path, monkeypatch) -> None:
     ledger, todo, _ = completed_elsewhere(tmp_path, monkeypatch)
     assert ledger.enqueue(todo, retry="all") == todo
-
-
-def give_back(ledger: Ledger, todo: list[Cell]) -> None:
-    with ledger.claim(todo) as claim:
-        assert claim is not None
-        ledger.give_back(claim, "out of time")
 
 
 def test_what_another_machine_gives_back_is_run_again_and_what_was_stopped_here_is_not(

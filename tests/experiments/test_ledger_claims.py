@@ -40,7 +40,7 @@ def test_the_cell_of_a_live_worker_is_left_alone_and_that_of_a_killed_one_is_run
         assert claim is not None
         ledger.enqueue(todo)
         assert states(ledger, todo) == ["running"]
-        ledger.give_back(claim, "enough")
+        claim.give_back("enough")
     ledger.enqueue(todo)
     killed_while_holding(tmp_path, todo, step=4)
     ledger.enqueue(todo)
@@ -97,7 +97,7 @@ def test_a_worker_that_lost_its_claim_writes_and_records_nothing(tmp_path) -> No
             claim.before_write()
         assert claim.stop()
         with pytest.raises(LostClaim):
-            ledger.complete(claim, 0.9)
+            claim.complete(0.9)
     assert ledger.study.trials[0].state == TrialState.FAIL
 
 

@@ -52,7 +52,7 @@ def finish(ledger: Ledger, claim: Claim, value: float) -> None:
     run = ledger.folder / "runs" / claim.cell.folder
     run.mkdir(parents=True, exist_ok=True)
     (run / "metrics.json").touch()
-    ledger.complete(claim, value)
+    claim.complete(value)
 
 
 def drain(
@@ -83,7 +83,7 @@ def slow(folder: Path, url: str | None, todo: Sequence[Cell], parent: int, _inde
                 claim.stepped(step)
                 claim.before_write()
                 if claim.stop():
-                    ledger.give_back(claim, "asked to stop")
+                    claim.give_back("asked to stop")
                     return
             claim.validated(10, 0.5)
             with (folder / "ran").open("a") as log:
