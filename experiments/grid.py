@@ -19,8 +19,9 @@ from experiments.config import (
     run_hash,
 )
 from experiments.data import DataConfig
-from experiments.data.sources import configure
+from experiments.data.sources import SHIPPED, WORDS, configure
 from experiments.errors import UserError, unknown
+from experiments.files import weights_digest
 from experiments.metrics import GRADIENT, MAXIMA, METRICS
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # what names are: they become those of folders
@@ -203,6 +204,10 @@ def find_preset(
     if name not in grid.presets:
         raise unknown(f"preset of {grid.name!r}", name, grid.presets)
     preset = grid.presets[name]
+    if data in (*SHIPPED, WORDS) and (image_dir or mask_dir):
+        raise UserError(
+            f"--image-dir and --mask-dir are for data of yours; {data!r} ships with the project"
+        )
     if data:
         return replace(preset, data=configure(preset.data, data, image_dir, mask_dir))
     if not preset.data.name:
@@ -247,12 +252,15 @@ def cells(grid: Grid, preset: Preset) -> list[Cell]:
 
 
 def resolve(grid: Grid, preset: Preset, arm: str, seed: int) -> RunConfig:
-    """The configuration of one cell."""
+    """The configuration of one cell; weights from a file count by what is in it."""
     chosen = grid.arms[arm]
+    model = {**preset.model, **chosen.model}
+    if found := weights_digest(model):
+        model["weights_digest"] = found
     return RunConfig(
         seed=seed,
         data=preset.data,
-        model={**preset.model, **chosen.model},
+        model=model,
         train=preset.train,
         loss=chosen.loss,
         select=grid.primary,

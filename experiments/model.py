@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import models
 from experiments.config import RunConfig, TaskName, TrainConfig
 from experiments.errors import UserError
-from experiments.files import file_digest
+from experiments.files import file_digest, weights_digest
 from experiments.seeding import stream_seed
 from experiments.task import Criterion, Terms
 from models.birefnet import BiRefNet
@@ -28,9 +28,15 @@ def build_model(config: RunConfig) -> Network:
     frozen backbone too, is multiplied by 1 + e n, n standard normal of (seed, its name).
 
     Raises:
-        UserError: an unknown or impossible switch; a checkpoint that changed or does not fit.
+        UserError: an unknown or impossible switch; weights that changed or do not fit.
     """
     switches = dict(config.model)
+    digest = switches.pop("weights_digest", "")
+    if digest and weights_digest(switches) != digest:
+        raise UserError(
+            f"the weights of this run (digest {digest}) are not what its model names any more: "
+            f"pretrained={switches.get('pretrained')!r}, backbone={switches.get('backbone')!r}"
+        )
     amount = switches.pop("perturb", 0.0)
     if not isinstance(amount, (int, float)) or not 0 <= amount < 1:
         raise UserError(f"model.perturb is {amount!r}, expected a number from 0 to below 1")

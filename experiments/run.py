@@ -4,6 +4,7 @@ python experiments/run.py --grid grad_loss
 """
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -36,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `--list | head` has read what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _search(options: argparse.Namespace) -> int:
@@ -114,20 +118,23 @@ def start(job: "Job", options: argparse.Namespace, ledger: "Ledger", todo: "list
     waiting = sum(state.state != "running" for state in ledger.states(todo).values())
     most = worker.at_once(job.preset.train.threads, job.runtime.device)
     count = min(job.workers or most, max(1, waiting))
+    by = f"with {count} workers"
+    if distributed.launched():
+        by = f"one after another by {distributed.world()} processes together"
     complete = sum(s.state == "complete" for s in ledger.states(job.chosen).values())
     print(
         f"{job.study}: {len(job.chosen)} cells, {complete} complete; "
-        + (f"running {waiting} with {count} workers" if todo else "nothing to run")
+        + (f"running {waiting} {by}" if todo else "nothing to run")
         + (f"; {len(todo) - waiting} run already" if waiting < len(todo) else "")
     )
     if stale := ledger.superseded(job.cells):
         print(
             f"{len(stale)} complete cells are of an earlier definition of arm, data or code; kept"
         )
+    if distributed.launched():  # the other ranks wait to hear that there is nothing, too
+        return lead(job, ledger, todo)
     if not todo:
         return 0
-    if distributed.launched():
-        return lead(job, ledger, todo)
     if options.launcher == "slurm":
         return launch.launch(job, options.launcher_set, ledger, todo, count)
     return supervise.run_workers(

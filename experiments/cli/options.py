@@ -55,8 +55,8 @@ def check(options: argparse.Namespace) -> None:
     """Refuse options that do not fit each other.
 
     Raises:
-        UserError: an option of grids beside --search, or the other way round; KEY=VALUE
-            without "=".
+        UserError: an option of grids beside --search, or the other way round; settings of a
+            cluster without one; KEY=VALUE without "=".
     """
     if options.search is None and options.trials is not None:
         raise UserError("--trials is the budget of a --search; a grid's cells are fixed")
@@ -70,6 +70,8 @@ def check(options: argparse.Namespace) -> None:
                 raise UserError(
                     f"--{name.replace('_', '-')} is {text!r}, expected KEY=VALUE without spaces"
                 )
+    if options.launcher_set and options.launcher != "slurm":
+        raise UserError("--launcher-set is for jobs of a cluster: give --launcher slurm too")
 
 
 def _what_is_run(p: argparse._ArgumentGroup) -> None:

@@ -94,7 +94,12 @@ def _lines(file: Path, problems: list[str]) -> list[Line] | None:
 def _word(file: Path, text: str, *, polygons: bool) -> Word:
     if text.startswith("x:"):
         return _record(text)
-    return _listed(text, polygons=polygons, difficulty="TD500" in "/".join(file.parts[-3:-1]))
+    return _listed(text, polygons=polygons, difficulty=tells_difficulty(file))
+
+
+def tells_difficulty(file: Path) -> bool:
+    """Whether 1 for a transcription means difficult, by the folders a file lies in."""
+    return "TD500" in "/".join(file.parts[-3:-1])
 
 
 def _record(text: str) -> Word:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from PIL import ExifTags
 
-from experiments.data.annotations import read_words
+from experiments.data.annotations import read_words, tells_difficulty
 from experiments.data.composed import EMBEDDED
 from experiments.data.decode import SIDEWAYS, Pixels, opened, read_image
 from experiments.data.folders import Pair, pairs_of
@@ -139,4 +139,6 @@ def _folder(data: DataConfig, split: Split, pairs: list[Pair], count: int) -> Te
     files = [file for pair in chosen for file in (pair.image, pair.mask)]
     texts = [pair.mask for pair in chosen]
     source = TextFiles(tuple(pair.image for pair in chosen), tuple(read_words(texts)))
-    return TextSplit(names, names, source, digest(files, names, data.size, set(texts)))
+    # The same files mean something else below another folder's name.
+    rated = [f"rated {text.name}" for text in texts if tells_difficulty(text)]
+    return TextSplit(names, names, source, digest(files, [*names, *rated], data.size, set(texts)))

@@ -144,12 +144,17 @@ class Ledger:
 
     @contextmanager
     def claim(self, cells: Sequence["Cell"]) -> Iterator[Claim | None]:
-        """Claim one waiting cell for as long as the context lasts; None when none waits."""
+        """Claim one waiting cell for as long as the context lasts; None when none waits.
+
+        Raises:
+            UserError: this process has other code than the command that enqueued the cell.
+        """
         by_hash = {cell.hash: cell for cell in cells}
         for trial in self._trials(TrialState.WAITING):
             cell = by_hash.get(trial.user_attrs["hash"])
             if cell is None:
                 continue
+            _check_code(cell, trial)
             path = lock_path(self.locks, f"{self.study._study_id}-{cell.hash}")
             lock = FileLock(path)
             try:
@@ -280,6 +285,17 @@ def _results(folder: Path, cell: "Cell") -> Path:
     from experiments.results import FINISHED  # torch: no worker needs it
 
     return folder / "runs" / cell.folder / FINISHED
+
+
+def _check_code(cell: "Cell", trial: FrozenTrial) -> None:
+    """A worker that is started later than its command imports what is on the disk by then."""
+    expected, found = trial.user_attrs["code_digest"], cell.identity()["code_digest"]
+    if found != expected:
+        raise UserError(
+            f"the code was changed while the command ran: {cell.arm} seed {cell.seed} is of code "
+            f"{expected}, and on the disk is {found}; start the command again for runs of the "
+            "new code, or put the old code back"
+        )
 
 
 def _check_inside(runs: Path, name: str) -> None:

@@ -252,11 +252,23 @@ def _conclude(settings: "Settings") -> int:
     from experiments.artifacts import FOLDER
     from experiments.search.report import write
 
-    folder, left = settings.folder, settings.plan.budget - settings.tried()
+    folder = settings.folder
     artifacts = shlex.quote(str(folder / FOLDER))
     print(write(settings))
     print(f"written to {folder}: search.md, search.json")
     print(f"dashboard: optuna-dashboard {shlex.quote(settings.shown)} --artifact-dir {artifacts}")
-    if left:
-        print(f"{left} of {settings.plan.budget} settings are not tried; the same command goes on")
-    return int(left > 0)
+    if told := untried(settings):
+        print(told)
+    return int(bool(told))
+
+
+def untried(settings: "Settings") -> str:
+    """How many settings are left and what tries them; "" where none is."""
+    from experiments.ledger.attempts import STRIKES
+
+    left, struck = settings.plan.budget - settings.tried(), settings.struck()
+    advice = ["the same command goes on"] * (left > struck)
+    if struck:
+        advice.append(f"{struck} failed {STRIKES} times: --retry all tries them again")
+    told = f"{left} of {settings.plan.budget} settings are not tried; {'; '.join(advice)}"
+    return told if left else ""

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from experiments.errors import UserError
 from experiments.grid import Cell
-from experiments.ledger.attempts import Retry
+from experiments.ledger.attempts import STRIKES, Retry, strikes
 from experiments.ledger.claim import Claim
 from experiments.ledger.ledger import Ledger, Wanted
 from experiments.ledger.pulse import Pulse
@@ -54,6 +54,11 @@ class Settings(Ledger):
     def tried(self) -> int:
         """How many settings are complete or given up."""
         return sum(trial.state in TRIED for trial in self.latest().values())
+
+    def struck(self) -> int:
+        """How many settings failed so often that only `retry="all"` tries them again."""
+        ended = [t for t in self.attempts().values() if t[-1].state == TrialState.FAIL]
+        return sum(strikes(trials) >= STRIKES for trials in ended)
 
     def begin(self, retry: Retry) -> list[Cell]:
         """Make waiting trials of the settings that are to be tried, and return those."""

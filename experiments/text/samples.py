@@ -123,16 +123,17 @@ def moved(
     """Where an image of `shape` (H, W, ...) goes in a sample of `size` (h, w).
 
     "crop" takes a part of .5 to 3 times the scale that fits, with the middle of a word in it if
-    there is one; "rotate" turns by at most 10 degrees; "flip" mirrors half of the samples.
+    one lies in the image; "rotate" turns by at most 10 degrees; "flip" mirrors half of all.
     """
     (height, width), scale = size, fitting(shape, size)
     matrix = np.diag([scale, scale, 1.0])
     if "crop" in moves:
         scale *= math.exp(rng.uniform(math.log(ZOOM[0]), math.log(ZOOM[1])))
         centre = None
-        counted = [word for word in words if not word.ignored]
-        if counted:
-            centre = counted[int(rng.integers(len(counted)))].polygon.mean(0)
+        middles = [word.polygon.mean(0) for word in words if not word.ignored]
+        middles = [m for m in middles if (m >= 0).all() and (m <= (shape[1], shape[0])).all()]
+        if middles:
+            centre = middles[int(rng.integers(len(middles)))]
         x, y = (
             _offset(
                 rng, scale * shape[1 - k], size[1 - k], centre is not None and scale * centre[k]

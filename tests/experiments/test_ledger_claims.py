@@ -4,11 +4,13 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
+from experiments.errors import UserError
 from experiments.ledger import claim as claims
 from experiments.ledger import outage
 from experiments.ledger.ledger import Ledger
@@ -144,6 +146,18 @@ def test_a_cell_without_a_waiting_trial_is_not_invented(tmp_path) -> None:
     with ledger.claim(cells(3)) as claim:
         assert claim is None
     assert ledger.study.trials == []
+
+
+def test_a_worker_with_other_code_than_its_command_claims_nothing(tmp_path) -> None:
+    ledger, (cell,) = Ledger(tmp_path, "study"), cells(1)
+    ledger.enqueue([cell])
+    edited = replace(cell, code="edited")
+    with (
+        pytest.raises(UserError, match="of code c, and on the disk is edited; start the command"),
+        ledger.claim([edited]),
+    ):
+        pass
+    assert states(ledger, [cell]) == ["missing"]
 
 
 def test_studies_that_share_a_file_do_not_wait_for_each_other_s_cells(tmp_path) -> None:

@@ -93,6 +93,7 @@ def mistaken(options: Sequence[str], capsys) -> tuple[int, str]:
         (["--grid", "grad_loss", "--data", "losses"], "losses"),
         (["--grid", "grad_loss", "--image-dir", "im"], "give it"),
         (["--grid", "grad_loss", "--data", ".", "--image-dir", "im"], "give both"),
+        (["--grid", "grad_loss", "--data", "embedded", "--mask-dir", "gt"], "ships with the"),
         (["--grid", "grad_loss", "--preset", "paper"], "give --data PATH"),
         (["--grid", "grad_loss", "--data", "words"], "'words' are words and have no masks"),
         (
@@ -115,6 +116,7 @@ def mistaken(options: Sequence[str], capsys) -> tuple[int, str]:
         (["--grid", "grad_loss", "--set", "train.lrr=1"], "did you mean 'train.lr'"),
         (["--grid", "grad_loss", "--launcher", "pbs"], "choose from"),
         (["--grid", "grad_loss", "--launcher-set", "partition"], "expected KEY=VALUE"),
+        (["--grid", "grad_loss", "--launcher-set", "slurm_time=1"], "give --launcher slurm too"),
         (["--grid", "grad_loss", "--retry", "always"], "choose from"),
         (["--grid", "grad_loss", "--device", "gpu"], "choose from"),
         (["--grid", "grad_loss", "--out", "results/reference/mine"], "committed results"),

@@ -13,7 +13,7 @@ from experiments.grid import Cell
 from experiments.search import report as search_report
 from experiments.search import setting as search_setting
 from experiments.search import worker as search_worker
-from experiments.search.run import Plan
+from experiments.search.run import Plan, untried
 from experiments.search.study import TRIED, Settings
 from experiments.workers import supervise
 from tests.experiments.parabola import BEST, parabola, plan_in, searched, told_by
@@ -112,6 +112,10 @@ def test_a_setting_that_fails_is_told_with_its_reason_and_not_for_ever(
     for attempts in (1, 2, 3, 3):
         settings = searched(plan)
         assert len(settings.attempts()[0]) == attempts
+        again = "1 failed 3 times: --retry all tries them again"
+        assert untried(settings) == "1 of 3 settings are not tried; " + (
+            again if attempts == 3 else "the same command goes on"
+        )
     found = search_report.summary(settings)
     assert found["failures"] == {0: "loss is not finite at step 2"}
     assert found["budget"]["failed"] == 1

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import models
 from experiments import grid as grids
@@ -49,6 +50,21 @@ def test_a_checkpoint_that_changed_is_refused(started: RunConfig, checkpoint: Pa
     checkpoint.write_bytes(b"something else")
     with pytest.raises(UserError, match=r"is not the file .* of this run any more"):
         build_model(started)
+
+
+def test_an_encoder_from_a_file_counts_by_what_is_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "encoder.safetensors"
+    options = ["--grid", "grad_loss", "--preset", "smoke", "--set", f"model.pretrained={file}"]
+    cells = []
+    for seed in (0, 1):
+        model = BiRefNet.preset("lite")
+        models.initialise(model, seed)
+        save_file(model.bb.net.state_dict(), file)
+        cells.append(jobs.prepare(parser().parse_args(options)).cells[0])
+        build_model(cells[-1].config)
+    assert cells[0].hash != cells[1].hash
+    with pytest.raises(UserError, match=r"the weights of this run \(digest .*\) are not what"):
+        build_model(cells[0].config)
 
 
 def test_a_checkpoint_that_does_not_fit_the_arm_is_refused(started: RunConfig) -> None:

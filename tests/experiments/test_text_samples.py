@@ -51,6 +51,17 @@ def test_a_move_is_within_its_bounds() -> None:
         assert abs(math.degrees(math.atan2(turned[1, 0], turned[0, 0]))) <= 10
 
 
+def test_a_crop_looks_for_no_word_that_lies_outside_the_image() -> None:
+    rng = np.random.default_rng(0)
+    inside = One().words(0)[0]
+    outside = replace(inside, polygon=np.add(inside.polygon, (128, 0)))
+    for _ in range(50):
+        assert np.isfinite(moved(rng, ("crop",), (96, 128), (64, 64), (outside,))).all()
+        matrix = moved(rng, ("crop",), (96, 128), (64, 64), (outside, inside))
+        x, y = placed([inside], matrix)[0].polygon.mean(0)
+        assert -1e-9 <= min(x, y) <= max(x, y) <= 64 + 1e-9
+
+
 def test_a_sample_is_a_function_of_seed_step_and_place() -> None:
     lessons = Lessons(one(), (64, 64), MOVES, LabelKnobs(), 0.4, seed=1, steps=9)
     again = Lessons(one(), (64, 64), MOVES, LabelKnobs(), 0.4, seed=1, steps=9)

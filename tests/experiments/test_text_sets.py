@@ -7,7 +7,7 @@ from PIL import Image
 from experiments.data import Counts
 from experiments.data.__main__ import main
 from experiments.errors import UserError
-from tests.experiments.text_folders import QUAD, both, load
+from tests.experiments.text_folders import QUAD, both, fill, load
 
 
 def test_an_image_without_annotation_and_an_annotation_without_image_are_refused(tmp_path) -> None:
@@ -28,6 +28,18 @@ def test_a_test_image_that_is_also_trained_on_is_refused(tmp_path) -> None:
     (tmp_path / "test/img/b.png").write_bytes(copied)
     with pytest.raises(UserError, match=r"b\.png \(test\) is a copy of .*a\.png \(train\)"):
         load(tmp_path)
+
+
+def test_annotations_that_a_folder_s_name_gives_another_meaning_are_other_data(tmp_path) -> None:
+    found = {}
+    for name in ("a", "b", "TD500"):
+        for split in ("train", "test"):
+            images, texts = f"{split}_images", f"{split}_gts"
+            fill(tmp_path / name, images, texts, line=f"{QUAD},1", stems="abcdefghijklmn")
+        found[name] = load(tmp_path / name)[2]
+    ignored = {name: split.source.words(0)[0].ignored for name, split in found.items()}
+    assert ignored == {"a": False, "b": False, "TD500": True}
+    assert found["a"].digest == found["b"].digest != found["TD500"].digest
 
 
 def test_a_folder_without_text_is_refused_by_name(tmp_path) -> None:

@@ -22,6 +22,7 @@ class Cell:
     arm: str
     seed: int
     hash: str
+    code: str = "c"
 
     @property
     def folder(self) -> str:
@@ -33,7 +34,7 @@ class Cell:
         return SimpleNamespace(train=SimpleNamespace(steps=10), as_dict=lambda: content)
 
     def identity(self) -> dict[str, str]:
-        return {"arm": self.arm, "hash": self.hash, "data_digest": "d", "code_digest": "c"}
+        return {"arm": self.arm, "hash": self.hash, "data_digest": "d", "code_digest": self.code}
 
 
 def cells(count: int, arm: str = "a") -> list[Cell]:
