@@ -40,10 +40,17 @@ def weights_digest(model: Mapping[str, Any]) -> str:
     A folder counts where it holds a config.json, without which it is not taken for a model.
     """
     paths = [Path(value) for key in WEIGHTS if isinstance(value := model.get(key), str)]
-    files = [path for path in paths if path.is_file()]
-    for folder in (path for path in paths if (path / "config.json").is_file()):
+    files = [path for path in paths if _there(path)]
+    for folder in (path for path in paths if _there(path / "config.json")):
         files += sorted(file for file in folder.rglob("*") if file.is_file())
     return "-".join(file_digest(file) for file in files)
+
+
+def _there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 @lru_cache(maxsize=256)

@@ -289,7 +289,8 @@ def _results(folder: Path, cell: "Cell") -> Path:
 
 def _check_code(cell: "Cell", trial: FrozenTrial) -> None:
     """A worker that is started later than its command imports what is on the disk by then."""
-    expected, found = trial.user_attrs["code_digest"], cell.identity()["code_digest"]
+    found = cell.identity()["code_digest"]
+    expected = trial.user_attrs.get("code_digest", found)  # an earlier version's search has none
     if found != expected:
         raise UserError(
             f"the code was changed while the command ran: {cell.arm} seed {cell.seed} is of code "

@@ -6,6 +6,7 @@ from dataclasses import replace
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from experiments.config import code_digest
 from experiments.errors import UserError
 from experiments.grid import Cell
 from experiments.ledger.attempts import STRIKES, Retry, strikes
@@ -165,6 +166,7 @@ class Settings(Ledger):
         """A waiting trial; with the attempt before it, with all that one had."""
         settled = [t for t in self._attempts([cell])[cell.hash] if SETTING in t.user_attrs]
         attributes = {"hash": cell.hash, "arm": cell.arm, "seed": cell.seed}
+        attributes["code_digest"] = code_digest()
         if not settled:
             return optuna.create_trial(state=TrialState.WAITING, user_attrs=attributes)
         last = settled[-1]
