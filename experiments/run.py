@@ -152,10 +152,7 @@ def conclude(job: "Job", ledger: "Ledger") -> int:
     for state in bad:
         print(f"{state.state}: {state.arm} seed {state.seed}: {state.reason}", file=sys.stderr)
     reported = len(bad) == len(job.chosen) or analyse(job.folder)
-    print(
-        f"dashboard: pip install optuna-dashboard; optuna-dashboard {shlex.quote(ledger.shown)} "
-        f"--artifact-dir {shlex.quote(str(job.folder / 'artifacts'))}"
-    )
+    print(f"dashboard: {ledger.dashboard}")
     if bad:
         print(f"{len(bad)} of {len(job.chosen)} cells are not complete; {advice(bad)}")
     return 1 if bad else 0 if reported else 3

@@ -4,6 +4,7 @@ Trials are claimed one by one through the storage, not by `study.ask()`, which i
 where none waits. Arm and hash are user attributes, so that a grid may grow new arms.
 """
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL
 
-from experiments.artifacts import attach
+from experiments.artifacts import FOLDER, attach
 from experiments.errors import UserError
 from experiments.ledger.attempts import (
     RUN_BY,
@@ -90,6 +91,15 @@ class Ledger:
         self._settings: dict[str, dict[str, Any]] = {}  # by arm, what sets it apart
         self._past: set[int] = set()  # trials that had ended before this command
         self._todo: set[str] = set()  # hashes of the cells that this command is to run
+
+    @property
+    def dashboard(self) -> str:
+        """The command that shows the study in the Optuna dashboard."""
+        artifacts = shlex.quote(str(self.folder / FOLDER))
+        return (
+            f"pip install optuna-dashboard; optuna-dashboard {shlex.quote(self.shown)} "
+            f"--artifact-dir {artifacts}"
+        )
 
     def describe(self, cells: Sequence["Cell"], **about: str) -> None:
         """Say on the study what it is about, for the dashboard; `cells` are all of the grid's.

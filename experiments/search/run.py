@@ -10,7 +10,6 @@ import importlib
 import inspect
 import json
 import pkgutil
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -249,14 +248,11 @@ def _start(settings: "Settings", options: argparse.Namespace) -> int:
 
 def _conclude(settings: "Settings") -> int:
     """Write the report, say where it is; 1 if a setting is not tried."""
-    from experiments.artifacts import FOLDER
     from experiments.search.report import write
 
-    folder = settings.folder
-    artifacts = shlex.quote(str(folder / FOLDER))
     print(write(settings))
-    print(f"written to {folder}: search.md, search.json")
-    print(f"dashboard: optuna-dashboard {shlex.quote(settings.shown)} --artifact-dir {artifacts}")
+    print(f"written to {settings.folder}: search.md, search.json")
+    print(f"dashboard: {settings.dashboard}")
     if told := untried(settings):
         print(told)
     return int(bool(told))

@@ -1,7 +1,6 @@
 """The bars that a supervisor draws: one for everything, one for each run."""
 
 import sys
-from types import TracebackType
 from typing import Any, Self
 
 from tqdm import tqdm
@@ -24,12 +23,7 @@ class Bars:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for bar in (*self.runs.values(), self.whole):
             bar.close()
 
