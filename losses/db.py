@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .balanced import FORMS, INFINITE, Form, balanced_value
-from .checks import check_choice
+from .checks import check_choice, check_like
 from .contract import (
     LEVELS,
     Batch,
@@ -158,10 +158,12 @@ def db(
     Shapes (B,1,H,W); range [0, inf), 0 iff P and B equal a binary t and T its target.
 
     Raises:
-        ValueError: a shape or dtype that does not fit.
+        ValueError: a shape, dtype or device that does not fit, of the threshold beside the
+            logits too.
     """
     b = prepare(logits, target, mask)
     t = prepare(threshold, threshold_target, threshold_mask, _THRESHOLD)
+    check_like("threshold", threshold, "logits", logits, "are both of one forward pass")
     apart = k * (probability(b.logits) - select(threshold, b.mask, b.logits.dtype))
     check_choice("mining", mining, ("level", *LEVELS))
     mined = level if mining == "level" else mining

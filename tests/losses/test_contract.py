@@ -1,5 +1,6 @@
 """Bad input is refused with what was seen, what was expected and the likely fix."""
 
+import re
 import warnings
 
 import pytest
@@ -105,6 +106,16 @@ def test_maps_given_with_a_call_fit_the_target(given: Tensor, words: str) -> Non
     for loss in (losses.region_adaptive, losses.balanced_l1):
         with pytest.raises(ValueError, match=f"region {words}"):
             loss(Z, T, region=given)
+
+
+@pytest.mark.parametrize("size", [(1, 1, 4, 4), (2, 1, 4, 1), (2, 1, 8, 8)])
+def test_dbs_threshold_has_the_shape_of_its_logits(size: tuple[int, ...]) -> None:
+    x = torch.full(size, 0.5)
+    words = f"threshold has shape {size}, logits has (2, 1, 4, 4): expected equal; are both of"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        losses.db(Z, x, T, x, torch.ones_like(x))
+    with pytest.raises(ValueError, match="threshold is on meta, logits on cpu"):
+        losses.db(Z, Z.to("meta"), T, Z.to("meta"), Z.to("meta"))
 
 
 def test_a_map_given_with_a_call_may_be_bool() -> None:
