@@ -162,9 +162,11 @@ def db(
             logits too.
     """
     b = prepare(logits, target, mask)
-    t = prepare(threshold, threshold_target, threshold_mask, _THRESHOLD)
-    check_like("threshold", threshold, "logits", logits, "are both of one forward pass")
-    apart = k * (probability(b.logits) - select(threshold, b.mask, b.logits.dtype))
+    # Cast once: T's and B's gradients, of opposite sign, are then added before they are rounded.
+    wide = prepare(threshold, threshold_target, names=_THRESHOLD).logits
+    check_like("threshold", wide, "logits", logits, "are both of one forward pass")
+    t = prepare(wide, threshold_target, threshold_mask, _THRESHOLD)
+    apart = k * (probability(b.logits) - select(wide, b.mask, b.logits.dtype))
     check_choice("mining", mining, ("level", *LEVELS))
     mined = level if mining == "level" else mining
     how = _How(ratio, min_negatives, form, denominator, empty, level, mined, pixels == "sum")

@@ -63,6 +63,19 @@ def test_the_case_returned_is_as_small_as_can_be(
     assert found.case.seed < 5
 
 
+def test_a_map_that_is_cast_twice_is_found_by_its_gradient() -> None:
+    def twice(
+        logits: Tensor, threshold: Tensor, target: Tensor, *_: Tensor, mask=None, reduction="mean"
+    ) -> Tensor:
+        p, b = prepare(logits, target, mask), prepare(threshold, target, mask)
+        miss, near = p.logits - 50 * b.logits, prepare(threshold, target, mask).logits
+        parts = image_mean(miss.sigmoid(), b.mask) + 12 * image_mean(near.square(), b.mask)
+        return reduce(parts, reduction)
+
+    found = check(twice, laws=[9], kind="db", cases=40)
+    assert "differs from float32" in "".join(v.what for v in found)
+
+
 @pytest.fixture
 def falsely_limited() -> Iterator[str]:
     @losses.register(

@@ -180,6 +180,18 @@ def test_float64_stays_and_everything_else_is_float32() -> None:
             assert losses.build(name)(Z.to(dtype), T, progress=0.5).dtype == out
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_gradient_of_dbs_threshold_in_half_is_that_of_single_precision(
+    dtype: torch.dtype,
+) -> None:
+    case = losses.laws.make_case("db", 2, size=(4, 16, 16), dtype=dtype).leaves()
+    wide = case.to(torch.float32).leaves()
+    for each in (case, wide):
+        losses.build("db")(*each.inputs(), reduction="sum").backward()
+    (threshold,), (single,) = case.beside, wide.beside
+    assert torch.equal(threshold.grad, single.grad.to(dtype))
+
+
 def test_an_image_without_a_valid_pixel_counts_as_zero_in_the_mean() -> None:
     mask = torch.ones_like(T)
     mask[0] = 0
