@@ -64,7 +64,7 @@ def count(
 
 def mined_sum(values: Tensor, n: Counts, level: Level) -> Tensor:
     """Sum of the greatest values (B,1,H,W) >= 0 of each image, or of the batch, that count."""
-    rows = values.flatten(1) if level == "image" else values.view(1, -1)
+    rows = values.flatten(1) if level == "image" else values.reshape(1, -1)
     return hardest_sum(rows, n.pixels[: rows.shape[0]].long()).expand(values.shape[0])
 
 
