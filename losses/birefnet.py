@@ -142,7 +142,8 @@ def birefnet_pixel(
     terms of weight 0 (``terms`` "as_published": structure takes sigmoid twice, patch_iou sees one
     patch, contour leans to one side): all that is ``AS_RELEASED``; ``RELEASED`` has the weights
     by task and ``fine_tuning`` their schedule. threshold is 1 - p^2 - (p - 1)^2; patch_iou has
-    windows of 64 px and no smoothing, contour a length weight of 10.
+    windows of 64 px and no smoothing, contour a length weight of 10. Where p and t are 0 in all
+    pixels (patch_iou: of the patch) the released iou and patch_iou are 0 / 0: 0 here, NaN there.
 
     levels: list of (B,1,h,w), coarse to fine; target (B,1,H,W). Range [0, inf), 0 iff p = t for
     a binary target. A coarse level may hold NaN only where all it is spread to is ignored. The
