@@ -158,6 +158,45 @@ def test_an_image_is_floating_of_three_channels_and_the_targets_size(
             losses.gradient_supervision([Z], [Z], image, T, objective=objective)  # type: ignore
 
 
+HEADS, LABEL = [torch.zeros(2, 3), torch.zeros(2, 5)], torch.tensor([0, 2])
+
+
+@pytest.mark.parametrize(
+    ("heads", "label", "words"),
+    [
+        (HEADS, [0, 1], r"label is a list, expected a tensor \(B,\); torch.tensor"),
+        ([[1.0, 2.0]], LABEL, r"class_logits\[0\] is a list, expected a tensor \(B, K\)"),
+        (HEADS[0], LABEL, "class_logits is a Tensor, expected a list"),
+        ([], LABEL, r"class_logits has shapes \[\]"),
+        (HEADS, LABEL[:1], r"label \(1,\): expected \(B, K\) and \(B,\)"),
+        (HEADS, LABEL[0], r"label \(\): expected"),
+        (HEADS, LABEL.float(), r"torch.float32, expected class numbers; label.long\(\)"),
+        (HEADS, LABEL.int(), "torch.int32, expected class numbers"),
+        (HEADS, LABEL + 1, r"label has 1 values outside 0\.\.2, 3 the first"),
+        (HEADS, LABEL - 1, r"label has 1 values outside 0\.\.2, -1 the first"),
+    ],
+)
+def test_the_class_loss_names_what_is_no_class(heads, label, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        losses.class_ce(heads, label)
+
+
+def test_an_image_of_no_class_costs_nothing() -> None:
+    values = losses.class_ce(HEADS, torch.tensor([-100, 1]), reduction="none")
+    torch.testing.assert_close(values, torch.tensor([0.0, torch.tensor(15.0).log().item()]))
+
+
+def test_a_contour_as_published_wants_three_pixels_in_the_sum_too() -> None:
+    z, t = Z[..., :2, :2], T[..., :2, :2]
+    weights = {"bce": 0.0, "iou": 0.0, "ssim": 0.0, "contour": 5.0}
+    for loss, x in (
+        (losses.build("contour", as_published=True), z),
+        (losses.build("birefnet_pixel", **weights, terms="as_published"), [z]),
+    ):
+        with pytest.raises(ValueError, match=r"\(2, 1, 2, 2\): contour as published wants at"):
+            loss(x, t)
+
+
 def test_a_gradient_map_wants_a_floating_image_and_a_mask_of_its_size() -> None:
     for mask in (T[:1], T[..., :2], T[:, 0]):
         with pytest.raises(ValueError, match="mask has shape"):
