@@ -49,14 +49,15 @@ class Counts:
 def count(
     t: Tensor, m: Tensor | None, ratio: float, min_negatives: float, level: Level = "image"
 ) -> Counts:
-    """Q = floor(ratio #pos), or all negatives where that is no fewer; sums in float64."""
+    """Q = floor(ratio #pos), or all negatives where that is no fewer; sums in float64.
+
+    An image without positives has less than one, as published code counts: faint pixels are none.
+    """
     weight = t.double()
     positives = over(level, image_sum(weight, m))
     pixels = over(level, pixel_count(weight, m))
     negatives = pixels - positives
-    wanted = torch.where(positives == 0, min_negatives, ratio * positives)
-    if ratio:  # one faint pixel asks for no negative: as an image without positives
-        wanted = torch.where(wanted < 1, min_negatives, wanted)
+    wanted = torch.where(positives < 1, min_negatives, ratio * positives)
     everything = wanted >= negatives
     mined = torch.where(everything, negatives, wanted.floor())
     return Counts(positives, mined, torch.where(everything, pixels, mined))
@@ -64,7 +65,7 @@ def count(
 
 def mined_sum(values: Tensor, n: Counts, level: Level) -> Tensor:
     """Sum of the greatest values (B,1,H,W) >= 0 of each image, or of the batch, that count."""
-    rows = values.flatten(1) if level == "image" else values.view(1, -1)
+    rows = values.flatten(1) if level == "image" else values.reshape(1, -1)
     return hardest_sum(rows, n.pixels[: rows.shape[0]].long()).expand(values.shape[0])
 
 
@@ -124,11 +125,12 @@ def balanced_bce(
 
     #pos = S(t), #neg = S(1 - t), Q = floor(ratio #pos), at most #neg; a soft pixel is positive
     with weight t and negative with weight 1 - t. Ties share their gradient. ``min_negatives`` is
-    how many an image mines whose positives ask for none (ratio #pos below 1); 0, as published,
-    gives an image without positives no value and no gradient.
+    how many an image without positives mines (#pos below 1: faint pixels alone are none); 0, as
+    published, gives an empty one no value and no gradient. One positive counts: at ratio .5 it
+    mines floor(.5) = 0 negatives.
     ``level`` "batch" mines over the batch, as published. ``form`` "byte" drops every soft pixel
     from both classes (MhLiao/DB); "mean" is mmocr's reduction='mean': plain bce of all pixels,
-    whatever the ratio. ratio inf is bce where there is a positive pixel.
+    whatever the ratio. ratio inf is bce of an image with positives.
     Shapes (B,1,H,W); ratio >= 0; range [0, inf), 0 iff p = t for a binary target.
 
     Raises:

@@ -33,6 +33,7 @@ from .terms import Terms, joined
 
 IouReduction = Literal["mean", "sum"]
 Form = Literal["repaired", "as_published"]
+NO_CLASS = -100
 
 __all__ = ["IouReduction", "birefnet_pixel", "class_ce", "enter_levels"]
 
@@ -57,29 +58,55 @@ def enter_levels(
     return maps, select(target, valid, working_dtype(levels[-1])), valid
 
 
+def _check_classes(class_logits: object, label: object) -> None:
+    if not isinstance(class_logits, (list, tuple)):
+        seen_type = type(class_logits).__name__
+        raise ValueError(f"class_logits is a {seen_type}, expected a list of (B, K)")
+    for i, z in enumerate(class_logits):
+        if not isinstance(z, Tensor):
+            seen_type = type(z).__name__
+            raise ValueError(f"class_logits[{i}] is a {seen_type}, expected a tensor (B, K)")
+    if not isinstance(label, Tensor):
+        seen_type = type(label).__name__
+        raise ValueError(f"label is a {seen_type}, expected a tensor (B,); torch.tensor(label)?")
+    seen = [tuple(z.shape) for z in class_logits]
+    fits = label.dim() == 1 and all(len(s) == 2 and s[0] == len(label) for s in seen)
+    if not seen or not fits:
+        raise ValueError(
+            f"class_logits has shapes {seen}, label {tuple(label.shape)}: expected (B, K) and (B,)"
+        )
+    if label.dtype not in (torch.int64, torch.uint8):
+        raise ValueError(f"label has dtype {label.dtype}, expected class numbers; label.long()?")
+    if label.device.type == "cpu" and not torch.compiler.is_compiling():
+        _check_numbers(label, min(s[1] for s in seen))
+
+
+def _check_numbers(label: Tensor, classes: int) -> None:
+    odd = label[((label < 0) | (label >= classes)) & (label != NO_CLASS)].tolist()
+    if odd:
+        raise ValueError(
+            f"label has {len(odd)} values outside 0..{classes - 1}, {odd[0]} the first: expected "
+            f"class numbers, or {NO_CLASS} for none; give the head more classes?"
+        )
+
+
 @full_precision
 def class_ce(
     class_logits: Sequence[Tensor], label: Tensor, *, reduction: Reduction = "mean"
 ) -> Tensor:
     r"""Cross entropy of the auxiliary classification, summed over its heads (BiRefNet: x 5).
 
-    class_logits: list of (B, K) raw scores; label (B,) of class numbers. Range [0, inf).
+    class_logits: list of (B, K) raw scores; label (B,) of class numbers in 0..K - 1, or -100 for
+    an image that costs 0. Range [0, inf).
 
     Raises:
-        ValueError: no head, or shapes that do not fit.
+        ValueError: no head, no tensor, shapes that do not fit, a label that is no class number
+            (its values are read where that costs nothing: on the CPU and not compiled).
     """
-    if not isinstance(class_logits, (list, tuple)):
-        seen_type = type(class_logits).__name__
-        raise ValueError(f"class_logits is a {seen_type}, expected a list of (B, K)")
-    seen = [tuple(z.shape) for z in class_logits]
-    if not seen or any(len(s) != 2 or s[0] != label.shape[0] for s in seen) or label.dim() != 1:
-        raise ValueError(
-            f"class_logits has shapes {seen}, label {tuple(label.shape)}: expected (B, K) and (B,)"
-        )
-    if label.is_floating_point():
-        raise ValueError(f"label has dtype {label.dtype}, expected class numbers; label.long()?")
+    _check_classes(class_logits, label)
     values = [
-        F.cross_entropy(z.to(working_dtype(z)), label, reduction="none") for z in class_logits
+        F.cross_entropy(z.to(working_dtype(z)), label, ignore_index=NO_CLASS, reduction="none")
+        for z in class_logits
     ]
     return reduce(torch.stack(values).sum(0), reduction)
 
@@ -142,14 +169,16 @@ def birefnet_pixel(
     terms of weight 0 (``terms`` "as_published": structure takes sigmoid twice, patch_iou sees one
     patch, contour leans to one side): all that is ``AS_RELEASED``; ``RELEASED`` has the weights
     by task and ``fine_tuning`` their schedule. threshold is 1 - p^2 - (p - 1)^2; patch_iou has
-    windows of 64 px and no smoothing, contour a length weight of 10.
+    windows of 64 px and no smoothing, contour a length weight of 10. Where p and t are 0 in all
+    pixels (patch_iou: of the patch) the released iou and patch_iou are 0 / 0: 0 here, NaN there.
 
     levels: list of (B,1,h,w), coarse to fine; target (B,1,H,W). Range [0, inf), 0 iff p = t for
     a binary target. A coarse level may hold NaN only where all it is spread to is ignored. The
     target gets no gradient, and the loss can be differentiated once.
 
     Raises:
-        ValueError: no level, or a shape or dtype that does not fit.
+        ValueError: no level, a shape or dtype that does not fit, or contour "as_published" below
+            3 x 3 px.
     """
     check_choice("iou_reduction", iou_reduction, ("mean", "sum"))
     check_choice("denominator", denominator, DENOMINATORS)

@@ -14,6 +14,8 @@ from .contract import full_precision, safe_ratio, select
 
 Border = Literal["zero", "exclude"]
 Window = int | Literal["relative"]
+# A contrast up to this is the rounding noise of a flat target's box mean.
+NOISE = 1e-6
 
 __all__ = ["Border", "Window", "boundary_region", "boundary_weight", "box_sum"]
 
@@ -135,4 +137,4 @@ def boundary_region(target: Tensor, *, window: Window = 31, mask: Tensor | None 
     t, valid = _enter(target, mask)
     contrast = select(_contrast(t, window, "exclude", valid), valid, t.dtype)
     peak = contrast.amax(dim=(2, 3), keepdim=True)
-    return safe_ratio(contrast, torch.where(peak > 1e-6, peak, torch.zeros_like(peak)))
+    return safe_ratio(contrast, torch.where(peak > NOISE, peak, torch.zeros_like(peak)))

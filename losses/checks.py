@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 __all__ = ["check_batch", "check_beside", "check_choice", "check_image", "check_levels"]
-__all__ += ["check_logits", "check_progress", "check_target", "is_integer", "is_number"]
+__all__ += ["check_like", "check_logits", "check_progress", "check_target"]
+__all__ += ["is_integer", "is_number"]
 
 
 def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
@@ -84,6 +85,12 @@ def _check_device(name: str, x: Tensor, of: str, like: Tensor) -> None:
         raise ValueError(f"{name} is on {x.device}, {of} on {like.device}: .to() one?")
 
 
+def check_like(name: str, x: Tensor, of: str, like: Tensor, fix: str) -> None:
+    """Raise ValueError unless two maps have one shape and one device; ``fix`` is for the shape."""
+    _check_equal(name, x, of, like, fix)
+    _check_device(name, x, of, like)
+
+
 def check_target(
     target: Tensor, mask: Tensor | None, names: tuple[str, str] = ("target", "mask")
 ) -> None:
@@ -94,8 +101,7 @@ def check_target(
     if mask is None:
         return
     _check_map(of_mask, mask)
-    _check_equal(of_mask, mask, of_target, target, f"interpolate the {of_mask} (nearest)")
-    _check_device(of_mask, mask, of_target, target)
+    check_like(of_mask, mask, of_target, target, f"interpolate the {of_mask} (nearest)")
 
 
 def check_beside(name: str, x: object, target: Tensor) -> Tensor:

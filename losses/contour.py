@@ -61,7 +61,12 @@ def _published_length(p: Tensor) -> Tensor:
 
 
 def contour_value(b: Batch, length: float, *, as_published: bool = False) -> Tensor:
-    """Contour loss of each image, (B,)."""
+    """Contour loss of each image, (B,); ValueError as ``contour``."""
+    size = tuple(b.target.shape)
+    if as_published and min(size[2:]) < 3:
+        raise ValueError(
+            f"target has shape {size}: contour as published wants at least 3 x 3 px; crop less?"
+        )
     p, t = probability(b.logits), b.target
     if b.mask is not None:
         p = torch.where(b.mask, p, torch.zeros_like(p))
@@ -95,11 +100,8 @@ def contour(
     Shapes (B,1,H,W); length >= 0; range [0, inf). The contour's length costs at the truth too.
 
     Raises:
-        ValueError: ``as_published`` with an image below 3 x 3 px.
+        ValueError: a shape or dtype that does not fit, ``as_published`` with an image below
+            3 x 3 px.
     """
     b = prepare(logits, target, mask)
-    if as_published and min(target.shape[-2:]) < 3:
-        raise ValueError(
-            f"target has shape {tuple(target.shape)}: contour as published wants at least 3 x 3 px"
-        )
     return reduce(contour_value(b, length, as_published=as_published), reduction)

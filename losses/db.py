@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .balanced import FORMS, INFINITE, Form, balanced_value
-from .checks import check_choice
+from .checks import check_choice, check_like
 from .contract import (
     LEVELS,
     Batch,
@@ -158,11 +158,15 @@ def db(
     Shapes (B,1,H,W); range [0, inf), 0 iff P and B equal a binary t and T its target.
 
     Raises:
-        ValueError: a shape or dtype that does not fit.
+        ValueError: a shape, dtype or device that does not fit, of the threshold beside the
+            logits too.
     """
     b = prepare(logits, target, mask)
-    t = prepare(threshold, threshold_target, threshold_mask, _THRESHOLD)
-    apart = k * (probability(b.logits) - select(threshold, b.mask, b.logits.dtype))
+    # Cast once: T's and B's gradients, of opposite sign, are then added before they are rounded.
+    wide = prepare(threshold, threshold_target, names=_THRESHOLD).logits
+    check_like("threshold", wide, "logits", logits, "are both of one forward pass")
+    t = prepare(wide, threshold_target, threshold_mask, _THRESHOLD)
+    apart = k * (probability(b.logits) - select(wide, b.mask, b.logits.dtype))
     check_choice("mining", mining, ("level", *LEVELS))
     mined = level if mining == "level" else mining
     how = _How(ratio, min_negatives, form, denominator, empty, level, mined, pixels == "sum")

@@ -87,8 +87,9 @@ def balanced_l1(
     .. math:: S(R |x - t|) / S(R) + \textstyle\sum_{hardest\ Q} |x - t| / Q
 
     with Q = min(S(1 - R), floor(ratio S(R))); ``region`` R in {0, 1} is t > 0 by default. The
-    published BalanceL1Loss is NaN where a part is empty: here that part is 0, and an image
-    without region is scored on all its pixels. ``as_published`` is that loss, NaN and all, with
+    published BalanceL1Loss is NaN where a part is empty: here that part is 0 (also where a region
+    of one pixel at ratio .5 mines floor(.5) = 0), and an image without region is scored on all
+    its pixels. ``as_published`` is that loss, NaN and all, with
     its sums over the batch. ``prediction`` is a map in [0, 1], not logits.
     Shapes (B,1,H,W); ratio >= 0; range [0, 2], 0 iff x = t wherever Q > 0 or nothing lies
     outside. Source: BalanceL1Loss of MhLiao/DB (Liao et al., AAAI 2020).

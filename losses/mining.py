@@ -14,7 +14,8 @@ def kth_largest(values: Tensor, k: Tensor) -> Tensor:
     """The k-th largest of each row: (R, N) >= 0 and (R,) integers -> (R, 1).
 
     Non-negative floats are ordered as their bits are, so the answer is built bit by bit from
-    counts: 31 passes, deterministic, no sort, no host sync. k below 1 gives the greatest float.
+    counts: 31 passes, deterministic, no sort, no host sync. k below 1 gives NaN, which the caller
+    leaves out.
     """
     integer, width = _BITS[values.dtype]
     values = values.detach()

@@ -81,7 +81,8 @@ def patch_iou(
     Tiles of window x window px from the top left, cut at the other ends; those without a valid
     pixel are left out. Other knobs as in ``iou``, the rule for empty targets tile by tile.
     ``as_published`` is BiRefNet's code: it loops over the batch and channel axes, sees the top
-    left 64 x 64 px alone, and sums over the batch; the other knobs do nothing then.
+    left 64 x 64 px alone, and sums over the batch; the other knobs do nothing then. Where p and
+    t are 0 in all of them it is 0 / 0: 0 here, NaN there.
     Shapes (B,1,H,W); range [0, 1], 0 iff p = t ("l1", "squared").
 
     Raises:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .boundary import Border, Window, boundary_weight
+from .boundary import NOISE, Border, Window, boundary_weight
 from .checks import check_beside, check_choice, is_number
 from .contract import (
     Batch,
@@ -136,7 +136,15 @@ def _bce_and_iou(
     return weighted_bce(logits, target, weight=flat, mask=mask, reduction=reduction) + iou
 
 
-def _bce_part(b: Batch, w: Tensor, how: Weighting) -> Tensor:
+def _excess(w: Tensor, mask: Tensor | None, gamma: float) -> Tensor:
+    """S(w - 1) of each image, (B,), and 0 where w is 1 but for rounding: without a boundary."""
+    excess = select(w - 1, mask, w.dtype)
+    peak = excess.abs().amax(dim=(1, 2, 3))
+    noise = gamma * NOISE + torch.finfo(w.dtype).eps
+    return torch.where(peak > noise, image_sum(excess), torch.zeros_like(peak))
+
+
+def _bce_part(b: Batch, w: Tensor, how: Weighting, gamma: float) -> Tensor:
     """The weighted BCE as meant, as F3Net's code computes it, or as its paper writes it."""
     check_choice("weighting", how, WEIGHTINGS)
     if how == "mean":
@@ -144,7 +152,7 @@ def _bce_part(b: Batch, w: Tensor, how: Weighting) -> Tensor:
     per_pixel = F.binary_cross_entropy_with_logits(b.logits, b.target, reduction="none")
     if how == "as_published":
         return pooled(image_mean(per_pixel, b.mask), b, "batch")
-    return safe_ratio(image_sum(w * per_pixel), image_sum(select(w - 1, b.mask, w.dtype)))
+    return safe_ratio(image_sum(w * per_pixel), _excess(w, b.mask, gamma))
 
 
 @register_sum(
@@ -185,7 +193,7 @@ def structure(
     window and border. gamma 0 or window 1 is bce + iou (product form, smooth 1, published empty
     rule). ``weighting`` "as_published" is F3Net's code: a wrong argument makes its weighted bce
     the plain bce of the batch, whatever gamma; "paper" divides by S(w - 1) as the paper prints
-    it, which is 0 / 0 (here 0) without a boundary.
+    it, which is 0 / 0 (here 0) without a boundary, be the target flat but for rounding.
     Shapes (B,1,H,W); range [0, inf), 0 iff p = t for a binary target and weights above 0.
 
     Raises:
@@ -198,6 +206,6 @@ def structure(
     w = weights_like(weight, b.mask, b.target)
     iou = weighted_iou_value(b.logits, b.target, w, overlap, 1.0, empty)
     return {
-        "bce": reduce(_bce_part(b, w, weighting), reduction),
+        "bce": reduce(_bce_part(b, w, weighting, gamma), reduction),
         "iou": reduce(iou, reduction),
     }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, label
 from torch import Tensor
 
-from .checks import check_target
+from .checks import check_target, is_number
 from .contract import Reduction, full_precision, prepare, reduce, select
 from .knobs import number
 from .registry import register
@@ -55,15 +55,19 @@ def unet_weight(
     d1 and d2 are the distances in px to the nearest and second nearest object, a connected
     component (4 neighbours) of t > .5; w_c = S(1) / (2 S(class)) balances the two classes, 1 where
     only one is there. With fewer than two objects w = w_c. Ignored pixels are background.
-    Computed on the host with scipy: make it with the data and hand it to ``weighted_bce`` or
-    ``unet_bce`` as ``weight``. Shapes (B,1,H,W) -> (B,1,H,W); w0 >= 0; sigma > 0 px; range > 0.
+    Computed on the host with scipy, by a distance transform of the image for every object: make
+    it with the data and hand it to ``weighted_bce`` or ``unet_bce`` as ``weight``.
+    Shapes (B,1,H,W) -> (B,1,H,W); w0 >= 0; sigma > 0 px; range > 0.
 
     Raises:
-        ValueError: a bad shape or dtype, a negative w0, a sigma that is not positive.
+        ValueError: a bad shape or dtype, a w0 that is no finite number >= 0, a sigma that is none
+            above 0.
     """
     check_target(target, mask)
-    if w0 < 0 or sigma <= 0:
-        raise ValueError(f"w0={w0!r}, sigma={sigma!r}: expected w0 >= 0 and sigma > 0 px")
+    if not is_number(w0) or not 0 <= w0 < math.inf:
+        raise ValueError(f"w0={w0!r}: expected a number >= 0 that is finite; 10?")
+    if not is_number(sigma) or not 0 < sigma < math.inf:
+        raise ValueError(f"sigma={sigma!r}: expected a number of px > 0 that is finite; 5?")
     valid = torch.ones_like(target, dtype=torch.bool) if mask is None else mask.bool()
     images = select(target.detach(), valid, torch.float64).cpu().numpy()[:, 0]
     seen = valid.cpu().numpy()[:, 0]

@@ -77,7 +77,8 @@ ERRATA: tuple[Erratum, ...] = (
     Erratum(
         4,
         "BiRefNet's loss.py, PatchIoULoss",
-        "loops over the batch and channel axes: only the top left 64 x 64 px count",
+        "loops over the batch and channel axes: only the top left 64 x 64 px count; 0 / 0 "
+        "where they are empty and met exactly (0 here, NaN there)",
         Setting("patch_iou", {"as_published": True}),
         Setting("patch_iou", {}),
         measured.one_patch,
@@ -85,7 +86,8 @@ ERRATA: tuple[Erratum, ...] = (
     Erratum(
         5,
         "BiRefNet's loss.py, IoULoss",
-        "sums over the batch, without smoothing: 0 / 0 for an empty target met exactly",
+        "sums over the batch, without smoothing: 0 / 0 for an empty target met exactly (0 here, "
+        "NaN there)",
         Setting("birefnet_pixel", {**_ONLY, "iou": 0.5, **AS_RELEASED}),
         Setting("birefnet_pixel", {**_ONLY, "iou": 0.5}),
         measured.summed_over_the_batch,

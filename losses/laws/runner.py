@@ -31,8 +31,9 @@ __all__ = ["Score", "Status", "Violation", "check", "score"]
 class Violation:
     """A law that a loss breaks, on the smallest case found, and how to see it again.
 
-    ``case`` is None where no single case breaks the law: a knob that never mattered, or a law
-    of which no case reached the premise. ``reproduce`` is Python that raises AssertionError.
+    ``case`` is None where no single case breaks the law: a knob that never mattered or a setting
+    that raises, or a law of which no case reached the premise. ``reproduce`` is Python that
+    raises AssertionError.
     """
 
     law: int
@@ -157,8 +158,10 @@ def _try(loss: Subject, law: Law, cases: int, seed: int) -> Score:
         except LawError as error:
             found = _shrunk(loss, law, recipe, error.what)
             return Score(law.number, "broken", tried, reached, violation=found)
-        if law.silent and silent:
-            silent = law.silent(loss, case, silent)
+        try:
+            silent = law.silent(loss, case, silent) if law.silent and silent else silent
+        except LawError as error:
+            return fault("broken", error.what)
     if silent:
         knobs = ", ".join(sorted(silent))
         return fault("broken", f"no effect on value or gradient in {tried} cases: {knobs}")

@@ -20,7 +20,7 @@ from .subjects import (
     takes_progress,
     with_knobs,
 )
-from .tools import any_pixel, close, demand, gradients
+from .tools import LawError, any_pixel, close, complaint, demand, gradients
 
 Setting = Mapping[str, object]
 # Points of progress that are compared, halvings of the liveliest interval, least jump.
@@ -53,7 +53,11 @@ def silent_knobs(loss: Subject, case: Case, knobs: Iterable[str]) -> set[str]:
 
     In published code F3Net's weight did nothing, nor did the mining ratio beside PaddleOCR's Dice
     (errata 1, 12, 13). A knob may matter only beside another one, as the share of a mixture does
-    where a mixture is chosen: each other value of each other knob is tried with it.
+    where a mixture is chosen: each other value of each other knob is tried with it. A setting
+    that the loss refuses with a ValueError says nothing.
+
+    Raises:
+        LawError: a setting raises another error.
     """
     others = alternatives(loss)
     return {knob for knob in knobs if not _matters(loss, case, knob, others)}
@@ -62,25 +66,27 @@ def silent_knobs(loss: Subject, case: Case, knobs: Iterable[str]) -> set[str]:
 def _matters(loss: Subject, case: Case, knob: str, others: Mapping[str, list[object]]) -> bool:
     beside: list[Setting] = [{}]
     beside += [{k: v} for k, values in others.items() if k != knob for v in values]
-    compared = False
     for company in beside:
-        start = _outcome(with_knobs(loss, company), case)
+        start = _outcome(loss, company, case)
         if start is None:
             continue
         for value in others[knob]:
-            end = _outcome(with_knobs(loss, {**company, knob: value}), case)
-            compared |= end is not None
+            end = _outcome(loss, {**company, knob: value}, case)
             if end is not None and not all(map(close, start, end)):
                 return True
-    return not compared
+    return not others[knob]  # nothing to compare with: it may well matter
 
 
-def _outcome(loss: Subject, case: Case) -> list[Tensor] | None:
+def _outcome(loss: Subject, setting: Setting, case: Case) -> list[Tensor] | None:
     """Value and gradients, None for a setting that the loss refuses."""
     try:
-        values, slopes = gradients(loss, case)
-    except Exception:
+        values, slopes = gradients(with_knobs(loss, setting), case)
+    except ValueError:
         return None
+    except Exception as error:
+        at = ", ".join(f"{k}={v!r}" for k, v in setting.items()) or "its defaults"
+        what = f"at {at} it {complaint(error)}; a setting is refused by a ValueError"
+        raise LawError(what) from error
     return [values, *slopes]
 
 

@@ -218,5 +218,6 @@ def _guesses(default: object) -> list[object]:
     if isinstance(default, bool):
         return [not default]
     if isinstance(default, int | float):
-        return [0 * default, 10 * default] if default else [default + 1, default + 10]
+        near = default + 2 if isinstance(default, int) else default / 2  # 2: an odd one stays odd
+        return [0 * default, near, 10 * default] if default else [default + 1, default + 10]
     return []

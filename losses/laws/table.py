@@ -13,7 +13,7 @@ from . import inputs, settings, slopes, values
 from .cases import Case, MaskKind, TargetKind
 from .recipes import Wants
 from .subjects import Subject, alternatives, declared, subject, takes_progress
-from .tools import LawError
+from .tools import LawError, complaint
 
 HARD: tuple[TargetKind, ...] = ("binary", "empty", "full", "one_pixel")
 SOME: tuple[MaskKind, ...] = ("some", "one_empty")
@@ -57,14 +57,9 @@ class Law:
         tried = subject(loss, case.kind)
         try:
             return self.fn(tried, case)
-        except LawError as error:
-            what = error.what
-            origin: Exception = error
         except Exception as error:
-            said = (str(error) or "no message").splitlines()[0]
-            what = f"raises {type(error).__name__}: {said}"
-            origin = error
-        raise LawError(what, f"{tried.name} breaks {self}: {what} ({case})") from origin
+            what = complaint(error)
+            raise LawError(what, f"{tried.name} breaks {self}: {what} ({case})") from error
 
 
 _EVERY = (

@@ -21,6 +21,14 @@ class LawError(AssertionError):
         self.what = what
 
 
+def complaint(error: Exception) -> str:
+    """What is wrong, of an error that a law or the loss itself raised."""
+    if isinstance(error, LawError):
+        return error.what
+    said = (str(error) or "no message").splitlines()[0]
+    return f"raises {type(error).__name__}: {said}"
+
+
 def demand(kept: bool | Tensor, what: str) -> None:
     """Raise ``LawError`` unless what a law asks for is so; no assert, which -O would remove."""
     if not bool(kept):

@@ -11,10 +11,11 @@ from .cases import Case
 from .subjects import Subject, bounds, evaluate, truth
 from .tools import ROUNDING, any_pixel, close, demand, one_valid_pixel, slack
 
+# Turned maps keep their memory, as those of a data loader may: a loss takes any layout.
 SYMMETRIES: dict[str, Callable[[Tensor], Tensor]] = {
     "flip": lambda x: x.flip(-1),
-    "quarter turn": lambda x: torch.rot90(x, 1, dims=(-2, -1)).contiguous(),
-    "transposition": lambda x: x.transpose(-2, -1).contiguous(),
+    "quarter turn": lambda x: torch.rot90(x, 1, dims=(-2, -1)),
+    "transposition": lambda x: x.transpose(-2, -1),
 }
 
 

@@ -84,6 +84,18 @@ def test_balanced_bce_equals_mmocrs_with_its_fallback(
     )
 
 
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 3.0])
+def test_one_positive_is_no_case_for_mmocrs_fallback(ratio: float) -> None:
+    z, t = normal(1, 1, 8, 8), torch.zeros(1, 1, 8, 8, dtype=torch.float64)
+    t[..., 3, 4] = 1
+    loss = losses.build("balanced_bce", level="batch", ratio=ratio, min_negatives=5)
+
+    def theirs(z: Tensor) -> Tensor:
+        return text.mmocr_balanced_bce(z.sigmoid(), t, torch.ones_like(t), ratio, fallback=5)
+
+    agree(lambda z: loss(z, t), theirs, [z], close=1e-5)
+
+
 @each_size
 @pytest.mark.parametrize("ratio", [0.5, 3.0, 30.0])
 def test_balanced_bce_in_its_mean_form_equals_mmocrs_reduction_mean(

@@ -132,6 +132,32 @@ def ratio_without_effect(
     return reduce((positives * dice + mined * dice) / (positives + mined + 1e-12), reduction)
 
 
+def refuses_tiny_images(
+    logits: Tensor, target: Tensor, *, mask=None, gamma: float = 2.0, reduction="mean"
+) -> Tensor:
+    """gamma does nothing, which is not seen where the image is refused."""
+    if min(target.shape[2:]) < 5:
+        raise ValueError(f"target has shape {tuple(target.shape)}, expected at least 5 x 5 px")
+    return losses.bce(logits, target, mask=mask, reduction=reduction) + 0 * gamma
+
+
+def refuses_every_other_value(
+    logits: Tensor, target: Tensor, *, mask=None, gamma: float = 2.0, reduction="mean"
+) -> Tensor:
+    """gamma has one value alone."""
+    if gamma != 2:
+        raise ValueError(f"gamma={gamma}: expected 2")
+    return losses.focal(logits, target, mask=mask, gamma=gamma, reduction=reduction)
+
+
+def option_that_raises(
+    logits: Tensor, target: Tensor, *, mask=None, sharpen: bool = False, reduction="mean"
+) -> Tensor:
+    """An option that nobody has ever set."""
+    scale = torch.ones(1, 1, "2") if sharpen else 1.0  # type: ignore[arg-type]
+    return losses.bce(logits * scale, target, mask=mask, reduction=reduction)
+
+
 def mines_what_sorts_first(
     logits: Tensor, target: Tensor, *, mask=None, ratio: float = 3.0, reduction="mean"
 ) -> Tensor:
@@ -224,6 +250,9 @@ BROKEN: list[tuple[int, Fn]] = [
     (10, product_overlap),
     (11, weight_without_effect),
     (11, ratio_without_effect),
+    (11, refuses_tiny_images),
+    (11, refuses_every_other_value),
+    (11, option_that_raises),
     (12, mines_what_sorts_first),
     (12, mines_from_the_whole_batch),
     (12, losses.bce),

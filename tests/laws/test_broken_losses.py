@@ -13,6 +13,7 @@ from tests.laws.defects import (
     Fn,
     leans_to_one_side,
     mines_what_sorts_first,
+    option_that_raises,
     over_the_batch,
     published_dice,
     smooths_the_labels,
@@ -61,6 +62,25 @@ def test_the_case_returned_is_as_small_as_can_be(
     assert (batch, h * w) == (images, pixels)
     assert found.case.mask == "none"
     assert found.case.seed < 5
+
+
+def test_a_map_that_is_cast_twice_is_found_by_its_gradient() -> None:
+    def twice(
+        logits: Tensor, threshold: Tensor, target: Tensor, *_: Tensor, mask=None, reduction="mean"
+    ) -> Tensor:
+        p, b = prepare(logits, target, mask), prepare(threshold, target, mask)
+        miss, near = p.logits - 50 * b.logits, prepare(threshold, target, mask).logits
+        parts = image_mean(miss.sigmoid(), b.mask) + 12 * image_mean(near.square(), b.mask)
+        return reduce(parts, reduction)
+
+    found = check(twice, laws=[9], kind="db", cases=40)
+    assert "differs from float32" in "".join(v.what for v in found)
+
+
+def test_a_setting_that_raises_is_told_with_its_error() -> None:
+    (found,) = check(option_that_raises, laws=[11])
+    assert found.what.startswith("at sharpen=True it raises TypeError: ones()")
+    assert found.what.endswith("; a setting is refused by a ValueError")
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 
 import pytest
+import torch
 
 import losses
 from losses.db import DB_FLAVOURS as FLAVOURS
-from losses.laws import check
+from losses.laws import check, make_case
 from losses.laws.table import laws_of
+from losses.laws.tools import gradients
 
 from .strategies import GRADCHECK_CASES, VARIANT_CASES, obey
 
@@ -73,6 +75,15 @@ GRADIENT: list[Variant] = [
     ),
     ("gradient_supervision", {"objective": "none"}, {8, 10}),
 ]
+# What has sums over the batch, beside the losses as they are.
+LAYOUTS: list[tuple[str, Mapping[str, object]]] = [
+    *((name, {}) for name in losses.names()),
+    ("balanced_bce", {"level": "batch"}),
+    ("balanced_l1", {"as_published": True}),
+    ("patch_iou", {"as_published": True}),
+    ("db", {"mining": "batch"}),
+    *(("db", flavour) for flavour in FLAVOURS.values()),
+]
 VARIANTS = [*PIXEL, *OVERLAP, *TEXT, *GRADIENT]
 
 
@@ -93,3 +104,18 @@ def test_a_variant_breaks_the_laws_it_is_documented_to_break_and_no_other(
         obey(loss, number, count=GRADCHECK_CASES // 4 if number == 7 else VARIANT_CASES)
     found = check(loss, laws=broken - {16}, cases=300)  # it stops at the first
     assert {v.law for v in found} == broken - {16}, [str(v) for v in found]
+
+
+@pytest.mark.parametrize(("name", "knobs"), LAYOUTS)
+def test_the_layout_of_the_maps_in_memory_changes_nothing(
+    name: str, knobs: Mapping[str, object]
+) -> None:
+    loss = losses.build(name, **knobs)
+    for mask in ("none", "some"):
+        case = make_case(loss.kind, 1, size=(2, 13, 8), target="rare", mask=mask)
+        (values, slopes), (turned, turned_slopes) = (
+            gradients(loss, c) for c in (case, case.map(lambda x: x.mT.contiguous().mT))
+        )
+        torch.testing.assert_close(turned, values)
+        for a, b in zip(turned_slopes, slopes, strict=True):
+            torch.testing.assert_close(a, b)

@@ -1,5 +1,6 @@
 """Bad input is refused with what was seen, what was expected and the likely fix."""
 
+import re
 import warnings
 
 import pytest
@@ -107,6 +108,16 @@ def test_maps_given_with_a_call_fit_the_target(given: Tensor, words: str) -> Non
             loss(Z, T, region=given)
 
 
+@pytest.mark.parametrize("size", [(1, 1, 4, 4), (2, 1, 4, 1), (2, 1, 8, 8)])
+def test_dbs_threshold_has_the_shape_of_its_logits(size: tuple[int, ...]) -> None:
+    x = torch.full(size, 0.5)
+    words = f"threshold has shape {size}, logits has (2, 1, 4, 4): expected equal; are both of"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        losses.db(Z, x, T, x, torch.ones_like(x))
+    with pytest.raises(ValueError, match="threshold is on meta, logits on cpu"):
+        losses.db(Z, Z.to("meta"), T, Z.to("meta"), Z.to("meta"))
+
+
 def test_a_map_given_with_a_call_may_be_bool() -> None:
     half = torch.arange(4).expand_as(T) < 2
     z = torch.linspace(-1, 1, 32).view_as(T)
@@ -147,6 +158,45 @@ def test_an_image_is_floating_of_three_channels_and_the_targets_size(
             losses.gradient_supervision([Z], [Z], image, T, objective=objective)  # type: ignore
 
 
+HEADS, LABEL = [torch.zeros(2, 3), torch.zeros(2, 5)], torch.tensor([0, 2])
+
+
+@pytest.mark.parametrize(
+    ("heads", "label", "words"),
+    [
+        (HEADS, [0, 1], r"label is a list, expected a tensor \(B,\); torch.tensor"),
+        ([[1.0, 2.0]], LABEL, r"class_logits\[0\] is a list, expected a tensor \(B, K\)"),
+        (HEADS[0], LABEL, "class_logits is a Tensor, expected a list"),
+        ([], LABEL, r"class_logits has shapes \[\]"),
+        (HEADS, LABEL[:1], r"label \(1,\): expected \(B, K\) and \(B,\)"),
+        (HEADS, LABEL[0], r"label \(\): expected"),
+        (HEADS, LABEL.float(), r"torch.float32, expected class numbers; label.long\(\)"),
+        (HEADS, LABEL.int(), "torch.int32, expected class numbers"),
+        (HEADS, LABEL + 1, r"label has 1 values outside 0\.\.2, 3 the first"),
+        (HEADS, LABEL - 1, r"label has 1 values outside 0\.\.2, -1 the first"),
+    ],
+)
+def test_the_class_loss_names_what_is_no_class(heads, label, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        losses.class_ce(heads, label)
+
+
+def test_an_image_of_no_class_costs_nothing() -> None:
+    values = losses.class_ce(HEADS, torch.tensor([-100, 1]), reduction="none")
+    torch.testing.assert_close(values, torch.tensor([0.0, torch.tensor(15.0).log().item()]))
+
+
+def test_a_contour_as_published_wants_three_pixels_in_the_sum_too() -> None:
+    z, t = Z[..., :2, :2], T[..., :2, :2]
+    weights = {"bce": 0.0, "iou": 0.0, "ssim": 0.0, "contour": 5.0}
+    for loss, x in (
+        (losses.build("contour", as_published=True), z),
+        (losses.build("birefnet_pixel", **weights, terms="as_published"), [z]),
+    ):
+        with pytest.raises(ValueError, match=r"\(2, 1, 2, 2\): contour as published wants at"):
+            loss(x, t)
+
+
 def test_a_gradient_map_wants_a_floating_image_and_a_mask_of_its_size() -> None:
     for mask in (T[:1], T[..., :2], T[:, 0]):
         with pytest.raises(ValueError, match="mask has shape"):
@@ -167,6 +217,18 @@ def test_float64_stays_and_everything_else_is_float32() -> None:
     for dtype, out in ((torch.float64, torch.float64), (torch.bfloat16, torch.float32)):
         for name in losses.names("logits"):
             assert losses.build(name)(Z.to(dtype), T, progress=0.5).dtype == out
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_gradient_of_dbs_threshold_in_half_is_that_of_single_precision(
+    dtype: torch.dtype,
+) -> None:
+    case = losses.laws.make_case("db", 2, size=(4, 16, 16), dtype=dtype).leaves()
+    wide = case.to(torch.float32).leaves()
+    for each in (case, wide):
+        losses.build("db")(*each.inputs(), reduction="sum").backward()
+    (threshold,), (single,) = case.beside, wide.beside
+    assert torch.equal(threshold.grad, single.grad.to(dtype))
 
 
 def test_an_image_without_a_valid_pixel_counts_as_zero_in_the_mean() -> None:

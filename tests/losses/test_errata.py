@@ -138,6 +138,21 @@ def test_fine_tuning_ends_at_the_weights_of_its_published_setting() -> None:
     assert {k: found[k] for k in fine_tuned()} == pytest.approx(fine_tuned())
 
 
+@pytest.mark.parametrize("number", [4, 5])
+def test_what_is_empty_and_met_exactly_costs_0_here_and_is_nan_as_published(number: int) -> None:
+    z = torch.full((2, 1, 70, 80), -1e3, dtype=torch.float64, requires_grad=True)
+    t = torch.zeros_like(z)
+    if number == 4:  # all that counts is the first patch
+        t[..., 64:, :] = t[..., 64:] = 1
+    erratum = BY_NUMBER[number]
+    assert "(0 here, NaN there)" in erratum.defect
+    assert UPSTREAM[number](z, t).isnan()
+    value = called(erratum.published.build(), [t])(z)
+    assert value.item() == 0
+    value.backward()
+    assert not z.grad.any()  # type: ignore[union-attr]
+
+
 def test_mhliaos_l1_is_no_number_where_the_repaired_one_is_finite() -> None:
     x = normal(2, 1, 8, 8).sigmoid()
     none, whole = torch.zeros_like(x), torch.ones_like(x)

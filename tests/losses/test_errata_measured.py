@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+import losses
 from losses.errata import ERRATA, Erratum
 from losses.errata.measured import RADII, RATIOS, SIDE, blurred, disc, perfect
 from tests.upstream import birefnet, f3net, general, text
@@ -145,12 +146,28 @@ def test_the_numbers_of_the_sentence_are_those_of_the_published_formula(erratum:
         assert value == pytest.approx(figure, rel=0, abs=half, nan_ok=True)
 
 
-def test_the_figures_of_the_specification_are_found_again() -> None:
+def about_a_pixel(radius: float) -> torch.Tensor:
+    """A disc about a pixel, without its rim: of radius 20 it has 1245 px, ``disc`` 1264."""
+    at = torch.arange(SIDE, dtype=torch.float64) - SIDE // 2
+    return ((at[:, None] ** 2 + at**2).sqrt() < radius).double()[None, None]
+
+
+def test_the_papers_divisor_is_4_5_to_27_8_times_smaller_on_discs_about_a_pixel() -> None:
+    weights = [losses.boundary_weight(about_a_pixel(r)) for r in (RADII[-1], RADII[0])]
+    times = [float(w.sum() / (w - 1).sum()) for w in weights]
+    assert times == pytest.approx([4.5, 27.8], abs=0.05)
+
+
+def test_what_has_no_effect_as_published_is_told_by_equal_figures() -> None:
     said = {e.number: e.consequence() for e in ERRATA}
     for number, knob in ((1, "gamma 0 / 5 / 50"), (12, "ratio 0 / 1 / 3 / 30"), (13, "ratio 0")):
         assert knob in said[number]
         values = [v for v, _ in as_printed(said[number])]
         idle = values[3:6] if number == 1 else values[4:8]
         assert len(set(idle)) == 1
+
+
+def test_the_figures_of_errata_2_and_5_are_those_of_their_discs() -> None:
+    said = {e.number: e.consequence() for e in ERRATA if e.number in (2, 5)}
     assert "27.6 / 11.5 / 4.5 times" in said[2]
     assert "in batches of 1 / 4: 0.4102 / 1.641" in said[5]

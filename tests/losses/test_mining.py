@@ -1,5 +1,6 @@
 """Mining: the k greatest values without a sort, exact, whatever is tied or empty."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,6 +42,12 @@ def test_values_at_the_ends_of_their_range_are_ranked() -> None:
         assert kth_largest(values, torch.tensor([k])).item() == values[0, place].item()
 
 
+def test_none_of_the_greatest_is_a_sum_of_0_and_no_greatest_value() -> None:
+    values, none = torch.tensor([[3.0, 1.0]]), torch.tensor([0])
+    assert kth_largest(values, none).isnan()
+    assert hardest_sum(values, none).item() == 0
+
+
 def test_three_negatives_are_mined_for_a_positive() -> None:
     t = torch.zeros_like(Z)
     t[..., 0, 0] = t[..., 4, 4] = 1
@@ -57,6 +64,31 @@ def test_an_image_without_positives_mines_what_it_is_told() -> None:
         z = Z.clone().requires_grad_()
         losses.balanced_bce(z, nothing, min_negatives=count).backward()
         assert (z.grad != 0).sum() == min(count, 64)
+
+
+def some_positives(*values: float) -> torch.Tensor:
+    t = torch.zeros_like(Z)
+    t[0, 0, 0, : len(values)] = torch.tensor(values).double()
+    return t
+
+
+@pytest.mark.parametrize(("ratio", "mined"), [(0.0, 0), (0.5, 0), (1.0, 1), (1.9, 1), (2.0, 2)])
+def test_one_positive_mines_the_floor_of_the_ratio_and_no_fallback(
+    ratio: float, mined: int
+) -> None:
+    z, t = Z.clone().requires_grad_(), some_positives(1.0)
+    losses.balanced_bce(z, t, ratio=ratio).backward()
+    assert (z.grad > 0).sum() == mined
+    x = Z.sigmoid().requires_grad_()
+    losses.balanced_l1(x, t, ratio=ratio).backward()
+    assert (x.grad > 0).sum() == mined
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0, 3.0])
+def test_faint_pixels_that_add_up_to_less_than_one_are_no_positive(ratio: float) -> None:
+    z, t = Z.clone().requires_grad_(), some_positives(0.4, 0.5)
+    losses.balanced_bce(z, t, ratio=ratio, min_negatives=7).backward()
+    assert (z.grad > 0).sum() == 7
 
 
 def test_soft_pixels_are_dropped_as_published_and_counted_as_meant() -> None:

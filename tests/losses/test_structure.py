@@ -1,5 +1,7 @@
 """Boundary weights and the losses that use them: the figures the documents give."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -97,6 +99,19 @@ def test_the_region_is_1_at_the_boundary_and_0_without_one() -> None:
     assert not region[0].any()
     assert region[1].max() == 1
     assert region[1, 0, 0, 0] == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("level", [0.0, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize("knobs", [{}, {"gamma": 0.1}, {"gamma": 100.0}, {"window": "relative"}])
+def test_the_papers_divisor_is_0_for_a_flat_target_whatever_its_level(
+    dtype: torch.dtype, level: float, knobs: dict[str, Any]
+) -> None:
+    loss = losses.build("structure", weighting="paper", border="exclude", **knobs)
+    t = torch.full((1, 1, 90, 70), level, dtype=dtype)
+    assert loss.components(torch.ones_like(t), t)["bce"] == 0
+    t[..., 40, 40] += 0.1 if level < 1 else -0.1
+    assert loss.components(torch.ones_like(t), t)["bce"] > 1
 
 
 def test_box_means_in_float32_are_exact_at_large_sizes() -> None:

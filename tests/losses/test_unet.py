@@ -50,6 +50,10 @@ def test_a_weight_made_with_the_data_gives_the_same_loss() -> None:
     torch.testing.assert_close(given, losses.weighted_bce(z, t, weight=losses.unet_weight(t)))
 
 
-def test_a_sigma_of_zero_is_refused() -> None:
-    with pytest.raises(ValueError, match="sigma > 0 px"):
-        losses.unet_weight(two_bars(3), sigma=0.0)
+@pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf, "a", None, torch.ones(1)])
+def test_w0_and_sigma_are_finite_numbers_and_sigma_is_above_0(bad: float) -> None:
+    with pytest.raises(ValueError, match=r"w0=.*expected a number >= 0"):
+        losses.unet_weight(two_bars(3), w0=bad)
+    for sigma in (bad, 0.0):
+        with pytest.raises(ValueError, match=r"sigma=.*expected a number of px > 0"):
+            losses.unet_weight(two_bars(3), sigma=sigma)
