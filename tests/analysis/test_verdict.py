@@ -9,11 +9,12 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from analysis.claims import WORDS, Claim, claim
 from analysis.grid import Contrast
 from analysis.load import load
 from analysis.stats import Interval, Verdict
 from analysis.summary import Summary, summarise
-from analysis.verdict import WORDS, Claim, claim, conclusion
+from analysis.verdict import conclusion
 
 from .conftest import ARMS
 
