@@ -249,6 +249,19 @@ def _absent(summary: Summary) -> list[str]:
     ]
     return [
         f"Unfinished: {len(absent)} of {len(summary.grid.cells)} runs are not in this table "
-        f"({'; '.join(parts)}). The same command runs what is missing. Means of arms over "
-        "different seeds do not compare; the paired differences do."
+        f"({'; '.join(parts)}). {_of_absent({*states})}"
     ]
+
+
+def _of_absent(states: set[str]) -> str:
+    """What becomes of such runs, and what the others are worth: a run that is missing by chance
+    biases no paired difference, but one that failed may have failed for what its arm is."""
+    again = "The same command runs what is missing. " if states - {"failed"} else ""
+    means = "Means of arms over different seeds do not compare"
+    if "failed" not in states:
+        return f"{again}{means}; the paired differences do."
+    return (
+        f"{again}A run that failed is tried up to three times, then only by --retry all. {means}, "
+        "and if an arm fails because it diverges, the seeds left are its better ones, and the "
+        "paired differences flatter it."
+    )

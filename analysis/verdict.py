@@ -1,5 +1,7 @@
 """What a grid's statistics allow to be said, in a few sentences and never more than that."""
 
+from collections import Counter
+
 from analysis.claims import LEVEL, NAMED, WORDS, Claim, by_claim, join, names
 from analysis.limits import limits
 from analysis.load import Results
@@ -41,7 +43,7 @@ def _untested(summary: Summary) -> str:
             "Nothing can be concluded: the grid names no contrasts, so nothing is tested. The "
             f"means of its arms are in the table{after}"
         )
-    lead = f"Nothing can be concluded{' yet' if missing else ''}"
+    lead = f"Nothing can be concluded{' yet' if missing and _may_suffice(summary) else ''}"
     told = "The table tells what was measured"
     if any(row.judged for row in summary.primary):
         told = "Verdicts in the table are of single contrasts, each by its own 95 % interval"
@@ -53,8 +55,23 @@ def _untested(summary: Summary) -> str:
 
 
 def _missing(results: Results) -> str:
+    """`with 3 of 32 runs missing, of which 2 of “mae” failed`; an arm that fails because it
+    diverges keeps its better seeds, so such arms are named."""
     absent, planned = len(results.absent), len(results.grid.cells)
-    return f"with {absent} of {planned} runs missing" if absent else ""
+    failed = Counter(cell.arm for cell in results.absent if cell.state == "failed").most_common()
+    named = [f"{found} of “{arm}”" for arm, found in failed[:NAMED]]
+    rest = sum(found for _, found in failed[NAMED:])
+    named += [f"{rest} of others"] * (rest > 0)
+    told = f"with {absent} of {planned} runs missing" if absent else ""
+    return f"{told}, of which {join(named)} failed" if named else told
+
+
+def _may_suffice(summary: Summary) -> bool:
+    """Whether the seeds in which no arm of the contrasts failed are enough for a test."""
+    compared = {arm for c in summary.grid.contrasts for arm in (c.arm, c.minus)}
+    absent = summary.results.absent
+    failed = {c.seed for c in absent if c.state == "failed" and c.arm in compared}
+    return len({*summary.grid.seeds} - failed) >= FEWEST_SEEDS
 
 
 def _findings(summary: Summary) -> str:

@@ -67,6 +67,29 @@ def test_contrasts_use_their_own_seeds_and_the_joint_test_those_complete_in_all(
     assert "smallest possible p 0.0312" in text
 
 
+AGAIN = "The same command runs what is missing."
+COMPARE = "the paired differences do."
+
+
+@pytest.mark.parametrize(
+    ("states", "told", "untold"),
+    [
+        (["missing", "running"], [AGAIN, COMPARE], ["--retry", "flatter"]),
+        (["failed"], ["then only by --retry all", "flatter it."], [AGAIN, COMPARE]),
+        (["failed", "missing"], [AGAIN, "then only by --retry all", "flatter it."], [COMPARE]),
+    ],
+    ids=" and ".join,
+)
+def test_paired_differences_are_said_to_compare_only_where_no_run_failed(
+    make_grid: Any, states: list[str], told: list[str], untold: list[str]
+) -> None:
+    summary = summary_of(make_grid, absent={("mae", i): one for i, one in enumerate(states)})
+    text = markdown(summary)
+    assert all(words in text for words in told)
+    assert not any(words in text for words in untold)
+    assert ("-{}-retry all" in latex(summary)) == ("failed" in states)
+
+
 def test_an_arm_without_any_run_is_a_row_of_dashes(make_grid: Any) -> None:
     absent = {("mae", seed): "missing" for seed in range(6)}
     summary = summary_of(make_grid, seeds=6, absent=absent)

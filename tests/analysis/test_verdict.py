@@ -185,7 +185,7 @@ def test_what_verdicts_rest_on_is_told(conclude: Any) -> None:
 def test_without_a_test_it_still_says_how_many_runs_are_missing(
     conclude: Any, settings: dict[str, Any]
 ) -> None:
-    assert conclude(absent={("mae", 1): "failed"}, **settings).endswith("runs missing.")
+    assert conclude(absent={("mae", 1): "missing"}, **settings).endswith("runs missing.")
     assert "missing" not in conclude(**settings)
 
 
@@ -195,12 +195,41 @@ def test_without_contrasts_nothing_is_concluded(conclude: Any) -> None:
 
 
 def test_an_unfinished_grid_is_provisional_and_counts_what_is_missing(conclude: Any) -> None:
-    text = conclude(absent={("mae", 1): "failed", ("bce", 1): "missing"}, effects={"bce": 0.03})
+    text = conclude(absent={("mae", 1): "missing", ("bce", 1): "missing"}, effects={"bce": 0.03})
     assert text.startswith("Provisional, with 2 of 32 runs missing: in this data")
     assert "7 seeds" in text
     some = conclude(absent={("mae", seed): "missing" for seed in range(8)})
     assert some.startswith("Nothing can be concluded yet: no seed is complete")
     assert "with 8 of 32 runs missing" in some
+
+
+def test_arms_with_failed_runs_are_named_as_their_seeds_left_may_be_the_better_ones(
+    conclude: Any,
+) -> None:
+    absent = {("mae", 1): "failed", ("mae", 2): "failed", ("bce", 1): "missing"}
+    text = conclude(absent=absent, effects={"bce": 0.03})
+    assert text.startswith("Provisional, with 3 of 32 runs missing, of which 2 of “mae” failed: ")
+    one_of_each = {(arm, 1): "failed" for arm in ARMS}
+    assert (
+        "with 4 of 32 runs missing, of which 1 of “none”, 1 of “released”, 1 of “bce” and 1 of "
+        "others failed: "
+    ) in conclude(absent=one_of_each)
+
+
+@pytest.mark.parametrize(
+    ("absent", "yet"),
+    [
+        ({("mae", seed): "failed" for seed in range(3)}, False),
+        ({("mae", seed): "missing" for seed in range(3)}, True),
+        ({("mae", 0): "failed", ("mae", 1): "missing", ("mae", 2): "running"}, True),
+    ],
+    ids=["failed", "missing", "both"],
+)
+def test_nothing_can_be_concluded_yet_only_where_runs_that_did_not_fail_would_do(
+    conclude: Any, absent: dict[tuple[str, int], str], yet: bool
+) -> None:
+    lead = f"Nothing can be concluded{' yet' if yet else ''}: 5 seeds are complete"
+    assert conclude(absent=absent).startswith(lead)
 
 
 def test_seeds_added_after_a_look_are_told(conclude: Any) -> None:
