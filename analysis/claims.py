@@ -47,10 +47,14 @@ def by_claim(summary: Summary) -> dict[Claim, list[ContrastRow]]:
 
 
 def names(rows: list[ContrastRow]) -> str:
-    """`“a” − “b”, “c” − “b” and 2 more`."""
-    named = [f"“{row.contrast.arm}” − “{row.contrast.minus}”" for row in rows[:NAMED]]
-    rest = len(rows) - NAMED
-    return join([*named, f"{rest} more"] if rest > 0 else named)
+    """`“a” − “b”, “c” − “b” and “d” − “b”`."""
+    return listed([f"“{row.contrast.arm}” − “{row.contrast.minus}”" for row in rows])
+
+
+def listed(parts: list[str]) -> str:
+    """`a, b, c and 2 more`: the first NAMED, and how many are left."""
+    rest = len(parts) - NAMED
+    return join([*parts[:NAMED], f"{rest} more"] if rest > 0 else parts)
 
 
 def join(parts: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from analysis.claims import LEVEL, NAMED, WORDS, Claim, by_claim, join, names
+from analysis.claims import LEVEL, NAMED, WORDS, Claim, by_claim, join, listed, names
 from analysis.limits import limits
 from analysis.load import Results
 from analysis.metrics import sign
@@ -98,11 +98,13 @@ def _clauses(summary: Summary, kind: Claim, rows: list[ContrastRow]) -> list[str
     """`“a” is better than “b” (+0.030, 95 % [+0.028, +0.032], adjusted p 0.0078)`, up to three."""
     clauses = [
         f"“{row.contrast.arm}” is {WORDS[kind]} “{row.contrast.minus}” ({_numbers(summary, row)}"
-        f"{_against(summary, row) if kind in ('better', 'ahead', 'equivalent') else ''})"
+        f"{_against(summary, kind, row)})"
         for row in rows[:NAMED]
     ]
-    rest = len(rows) - NAMED
-    return [*clauses, f"{count(rest, 'more pair')} likewise"] if rest > 0 else clauses
+    if not (rest := rows[NAMED:]):
+        return clauses
+    likewise = f"{count(len(rest), 'more pair')} likewise"
+    return [*clauses, likewise]
 
 
 def _numbers(summary: Summary, row: ContrastRow) -> str:
@@ -113,21 +115,32 @@ def _numbers(summary: Summary, row: ContrastRow) -> str:
     return f"{mean}, 95 % {span(row.difference, digits)}{p}{open_margin}"
 
 
-def _against(summary: Summary, row: ContrastRow) -> str:
-    """The guards that speak against a gain or a tie: their intervals lie on the worse side.
-    None that an arm wins by finding nothing, against such an arm."""
-    worse = []
-    void = WON_BY_SILENCE if row.contrast.minus in summary.silent_once else ()
-    for guard in (name for name in summary.grid.guards if name not in void):
-        found = next(r for r in summary.contrasts[guard] if r.contrast == row.contrast).difference
-        if found.excludes_zero and sign(guard) * found.mean < 0:
-            worse.append(guard)
-    if not worse:
-        return ""
-    one = len(worse) == 1
-    return f"; but by {'its interval' if one else 'their intervals'} {join(worse)} " + (
-        "is worse" if one else "are worse"
-    )
+def _against(summary: Summary, kind: Claim, row: ContrastRow) -> str:
+    """`; but by its interval BIoU is worse`: the guards that contradict a claim."""
+    found = _contrary(summary, kind, row)
+    parts = []
+    for side in ("worse", "better"):
+        if guards := [guard for guard, where in found.items() if where == side]:
+            parts.append(f"{join(guards)} {'is' if len(guards) == 1 else 'are'} {side}")
+    whose = "its interval" if len(found) == 1 else "their intervals"
+    return f"; but by {whose} {join(parts)}" if parts else ""
+
+
+_AGREES = {"better": "better", "ahead": "better", "worse": "worse", "behind": "worse"}
+
+
+def _contrary(summary: Summary, kind: Claim, row: ContrastRow) -> dict[str, str]:
+    """The guards whose interval lies on another side than a claim says (of a tie: on either), and
+    on which. None that the arm which is above the other by it wins by finding nothing."""
+    found = {}
+    for guard in summary.grid.guards:
+        pair = next(r for r in summary.contrasts[guard] if r.contrast == row.contrast)
+        side = "better" if sign(guard) * pair.difference.mean > 0 else "worse"
+        above = row.contrast.arm if side == "better" else row.contrast.minus
+        silence = guard in WON_BY_SILENCE and above in summary.silent_once
+        if pair.difference.excludes_zero and side != _AGREES.get(kind) and not silence:
+            found[guard] = side
+    return found
 
 
 def _identical(summary: Summary) -> list[str]:
@@ -136,9 +149,7 @@ def _identical(summary: Summary) -> list[str]:
     said = "are identical in every seed: does the setting that tells them apart reach the run?"
     sentences = [f"The arms of {names(rows)} {said}"] if rows else []
     if silent:
-        rest = [f"{len(silent) - NAMED} more"] * (len(silent) > NAMED)
-        named = join([*(f"“{arm}”" for arm in silent[:NAMED]), *rest])
-        sentences.append(f"{named} found no word in any seed.")
+        sentences.append(f"{listed([f'“{arm}”' for arm in silent])} found no word in any seed.")
     return sentences
 
 

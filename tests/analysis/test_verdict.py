@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from analysis.claims import WORDS, Claim, claim
-from analysis.grid import Contrast
 from analysis.load import load
 from analysis.stats import Interval, Verdict
 from analysis.summary import Summary, summarise
 from analysis.verdict import conclusion
 
+from .concluded import of_one_kind
 from .conftest import ARMS
 
 NULLS = 320
@@ -236,20 +236,6 @@ def test_seeds_added_after_a_look_are_told(conclude: Any) -> None:
     assert "8 seeds, 2 of them added after a look" in conclude(seeds_added=[6, 7])
 
 
-@pytest.mark.parametrize(("gain", "noise"), [(0.03, 0.002), (0.006, 0.001), (0, 0.0005)])
-def test_a_guard_that_got_worse_speaks_against_a_gain_or_a_tie(
-    make_grid: Any, gain: float, noise: float
-) -> None:
-    settings = {"effects": {"bce": gain}, "noise": noise, "contrasts": (("bce", "released"),)}
-    summary = summarise(load(make_grid(**settings)))
-    assert said(conclusion(summary))
-    assert "but" not in conclusion(summary)
-    guard = summary.contrasts["BIoU"][0]
-    worse = replace(guard, difference=Interval(8, -0.02, -0.03, -0.01, 0.01))
-    turned = replace(summary, contrasts={**summary.contrasts, "BIoU": (worse,)})
-    assert "but by its interval BIoU is worse)" in conclusion(turned)
-
-
 def with_row(summary: Summary, **fields: Any) -> Summary:
     """The summary whose first contrast by the primary metric has other fields."""
     first, *rest = summary.primary
@@ -293,24 +279,3 @@ def test_one_to_twenty_contrasts_give_two_whole_sentences(make_grid: Any, kind: 
         rows = tuple(replace(row, new_images=None) for row in summary.primary[1:])
         mixed = {**summary.contrasts, summary.grid.primary: (summary.primary[0], *rows)}
         assert len(conclusion(replace(summary, contrasts=mixed))) < 900
-
-
-def of_one_kind(base: Summary, kind: Claim, count: int) -> Summary:
-    """A summary of `count` contrasts about all of which the same may be said."""
-    means = {"better": 0.02, "worse": -0.02, "ahead": 0.006, "behind": -0.006}
-    mean, half = means.get(kind, 0.0), {"open": 0.02, "identical": 0.0}.get(kind, 0.003)
-    difference = Interval(8, mean, mean - half, mean + half, half)
-    verdicts = get_args(Verdict)
-    row = replace(
-        base.primary[0],
-        values=(0.0,) * 8 if kind == "identical" else base.primary[0].values,
-        difference=difference,
-        new_images=difference,
-        detectable=half,
-        p=0.5 if kind in ("open", "equivalent") else 0.01,
-        judged=kind if kind in verdicts else "undecided",
-    )
-    contrasts = tuple(Contrast(f"arm {i}", "bce", "") for i in range(count))
-    rows = {m: tuple(replace(row, contrast=c, metric=m) for c in contrasts) for m in base.metrics}
-    results = replace(base.results, grid=replace(base.grid, contrasts=contrasts, guards=()))
-    return replace(base, results=results, contrasts=rows)
