@@ -103,7 +103,7 @@ def _clauses(summary: Summary, kind: Claim, rows: list[ContrastRow]) -> list[str
     ]
     if not (rest := rows[NAMED:]):
         return clauses
-    likewise = f"{count(len(rest), 'more pair')} likewise"
+    likewise = f"{count(len(rest), 'more pair')} likewise{_among(summary, kind, rest)}"
     return [*clauses, likewise]
 
 
@@ -124,6 +124,16 @@ def _against(summary: Summary, kind: Claim, row: ContrastRow) -> str:
             parts.append(f"{join(guards)} {'is' if len(guards) == 1 else 'are'} {side}")
     whose = "its interval" if len(found) == 1 else "their intervals"
     return f"; but by {whose} {join(parts)}" if parts else ""
+
+
+def _among(summary: Summary, kind: Claim, rows: list[ContrastRow]) -> str:
+    """`, of which “d” − “b” has BIoU against it`: such guards of pairs that are only counted."""
+    found = [(names([row]), join([*_contrary(summary, kind, row)])) for row in rows]
+    told = [(pair, guards) for pair, guards in found if guards]
+    if len(told) == 1:
+        return f", of which {told[0][0]} has {told[0][1]} against it"
+    pairs = listed([f"{pair} ({guards})" for pair, guards in told])
+    return f", of which {pairs} have guards against them" if told else ""
 
 
 _AGREES = {"better": "better", "ahead": "better", "worse": "worse", "behind": "worse"}

@@ -51,3 +51,21 @@ def test_guards_on_both_sides_of_a_tie_are_both_named(make_grid: Any) -> None:
     summary = of_one_kind(base, "equivalent", 1, guards=("MAE", "BIoU"))
     text = conclusion(with_guards(summary, MAE=BELOW, BIoU=BELOW))  # of MAE less is better
     assert "; but by their intervals BIoU is worse and MAE is better)" in text
+
+
+def test_guards_against_pairs_that_are_only_counted_are_named_with_them(make_grid: Any) -> None:
+    base = summarise(load(make_grid(images=2)))
+    summary = of_one_kind(base, "better", 9, guards=("MAE", "BIoU"))
+    assert "6 more pairs likewise" in conclusion(summary)
+    assert "of which" not in conclusion(with_guards(summary, 2, BIoU=BELOW))
+    one = with_guards(summary, 4, BIoU=BELOW)
+    assert "6 more pairs likewise, of which “arm 4” − “bce” has BIoU against it" in conclusion(one)
+    two = with_guards(one, 7, MAE=ABOVE, BIoU=BELOW)
+    assert (
+        "6 more pairs likewise, of which “arm 4” − “bce” (BIoU) and “arm 7” − “bce” (MAE and "
+        "BIoU) have guards against them"
+    ) in conclusion(two)
+    all_six = summary
+    for index in range(3, 9):
+        all_six = with_guards(all_six, index, BIoU=BELOW)
+    assert "“arm 5” − “bce” (BIoU) and 3 more have guards against them" in conclusion(all_six)
