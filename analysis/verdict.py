@@ -112,7 +112,9 @@ def _numbers(summary: Summary, row: ContrastRow) -> str:
     mean = number(row.difference.mean, digits, signed=True)
     p = "" if row.judged == "equivalent" else f", adjusted p {p_value(row.p)}"
     open_margin = ", perhaps by less than the margin" if row.judged == "undecided" else ""
-    return f"{mean}, 95 % {span(row.difference, digits)}{p}{open_margin}"
+    n = row.difference.n  # in an unfinished grid a pair may have more seeds than the joint test
+    seeds = "" if n == len(summary.joint_seeds) else f" over {count(n, 'seed')}"
+    return f"{mean}, 95 % {span(row.difference, digits)}{seeds}{p}{open_margin}"
 
 
 def _against(summary: Summary, kind: Claim, row: ContrastRow) -> str:

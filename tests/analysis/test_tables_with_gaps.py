@@ -1,6 +1,7 @@
 """Tables of few seeds, absent runs, arms that do not differ: nothing stronger than is known."""
 
 import json
+import math
 import re
 import shutil
 from typing import Any
@@ -88,6 +89,15 @@ def test_paired_differences_are_said_to_compare_only_where_no_run_failed(
     assert all(words in text for words in told)
     assert not any(words in text for words in untold)
     assert ("-{}-retry all" in latex(summary)) == ("failed" in states)
+
+
+def test_the_t_of_a_row_is_that_of_its_own_seeds(make_grid: Any) -> None:
+    summary = summary_of(make_grid, absent={("none", 0): "failed", ("mae", 7): "missing"})
+    rows = [row for row in rows_of(summary) if row["t"]]
+    assert [row["n"] for row in rows] == ["7", "8", "7"]
+    for row in rows:
+        mean, sd, n = (float(row[key]) for key in ("mean", "sd", "n"))
+        assert float(row["t"]) == pytest.approx(mean / (sd / math.sqrt(n)), rel=1e-8)
 
 
 def test_an_arm_without_any_run_is_a_row_of_dashes(make_grid: Any) -> None:

@@ -203,6 +203,17 @@ def test_an_unfinished_grid_is_provisional_and_counts_what_is_missing(conclude: 
     assert "with 8 of 32 runs missing" in some
 
 
+def test_an_interval_over_other_seeds_than_those_of_the_test_says_over_how_many(
+    conclude: Any,
+) -> None:
+    text = conclude(absent={("mae", 1): "missing"}, effects={"bce": 0.03, "mae": 0.06})
+    assert "(preset laptop, 7 seeds)" in text
+    own = r"“bce” is better than “released” \([^()]*\] over 8 seeds, adjusted p 0\.0156\)"
+    assert re.search(own, text)
+    assert re.search(r"“mae” is better than “bce” \([^()]*\], adjusted p 0\.0156\)", text)
+    assert "over 8 seeds" not in conclude(effects={"bce": 0.03, "mae": 0.06})
+
+
 def test_arms_with_failed_runs_are_named_as_their_seeds_left_may_be_the_better_ones(
     conclude: Any,
 ) -> None:
