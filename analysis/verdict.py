@@ -7,7 +7,7 @@ from analysis.limits import limits
 from analysis.load import Results
 from analysis.metrics import sign
 from analysis.pooled import WON_BY_SILENCE
-from analysis.spelling import count, finer, number, p_value, places, span
+from analysis.spelling import count, number, p_value, row_places, span
 from analysis.stats import FEWEST_SEEDS
 from analysis.summary import ContrastRow, Summary
 
@@ -108,7 +108,7 @@ def _clauses(summary: Summary, kind: Claim, rows: list[ContrastRow]) -> list[str
 
 
 def _numbers(summary: Summary, row: ContrastRow) -> str:
-    digits = finer(row.difference, places(summary)[summary.grid.primary])
+    digits = row_places(summary, row)
     mean = number(row.difference.mean, digits, signed=True)
     p = "" if row.judged == "equivalent" else f", adjusted p {p_value(row.p)}"
     open_margin = ", perhaps by less than the margin" if row.judged == "undecided" else ""
