@@ -3,10 +3,10 @@
 from typing import Literal, get_args
 
 from analysis.metrics import sign
+from analysis.stats import LEVEL
 from analysis.summary import ContrastRow, Summary
 
 Claim = Literal["better", "worse", "ahead", "behind", "equivalent", "identical", "open"]
-LEVEL = 0.05  # of the adjusted p, so of a wrong "better", "worse", "ahead" or "behind" per grid
 WORDS: dict[Claim, str] = {
     "better": "better than",
     "worse": "worse than",
@@ -20,7 +20,8 @@ NAMED = 3  # so many contrasts are named in one breath; the table has them all
 def claim(row: ContrastRow, *, sign: int) -> Claim:
     """What may be said of one contrast by the primary metric.
 
-    "better" and "worse": the verdict says so and the adjusted p is at most .05. "ahead" and
+    "better" and "worse": the verdict says so and the adjusted p is at most LEVEL, which so is the
+    rate of grids with a wrong "better", "worse", "ahead" or "behind". "ahead" and
     "behind": the interval excludes 0 and the adjusted p is at most .05, but the verdict is
     undecided. "equivalent": the verdict says so. "identical": in every seed to the last digit,
     which says something of the runs and nothing of the arms. Else "open"; also without a test.

@@ -2,13 +2,13 @@
 
 from collections import Counter
 
-from analysis.claims import LEVEL, NAMED, WORDS, Claim, by_claim, join, listed, names
+from analysis.claims import NAMED, WORDS, Claim, by_claim, join, listed, names
 from analysis.limits import limits
 from analysis.load import Results
 from analysis.metrics import sign
 from analysis.pooled import WON_BY_SILENCE
 from analysis.spelling import count, number, p_value, row_places, span
-from analysis.stats import FEWEST_SEEDS
+from analysis.stats import FEWEST_SEEDS, LEVEL
 from analysis.summary import ContrastRow, Summary
 
 
