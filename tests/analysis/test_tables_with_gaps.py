@@ -63,7 +63,7 @@ def test_contrasts_use_their_own_seeds_and_the_joint_test_those_complete_in_all(
     }
     assert summary.joint_seeds == (1, 2, 3, 4, 5, 6)
     text = markdown(summary)
-    assert "Unfinished: 2 of 32 runs are not in this table" in text
+    assert "Unfinished: 2 of 32 runs are not here" in text
     assert "failed: none seed 0; missing: mae seed 7" in text
     assert "smallest possible p 0.0312" in text
 
