@@ -228,9 +228,10 @@ _GREEK = {
 
 def tex(text: str) -> str:
     """Text as ASCII LaTeX on one line: specials escaped, accents and Greek as commands, any
-    other character as its code point, [U+6A21], which no engine or font trips over."""
+    other character as its code point, [U+6A21], which no engine or font trips over. Two hyphens
+    stay two: --option is no dash."""
     line = " ".join(unicodedata.normalize("NFC", text).split())
-    return "".join(map(_character, line))
+    return "-{}-".join("".join(map(_character, part)) for part in line.split("--"))
 
 
 def _character(character: str) -> str:

@@ -80,7 +80,8 @@ METRICS: dict[str, Metric] = {
         "up",
         "mBA",
         "mean boundary accuracy (Cheng 2020), both cut at .5: accuracy in the band around the "
-        "mask's outline, mean of the radii 1 + floor(k ((H + W) / 300 - 1) / 5), k = 0 to 4",
+        "mask's outline, mean of the radii 1 + trunc(k ((H + W) / 300 - 1) / 5), k = 0 to 4 "
+        "(trunc cuts toward 0: all are 1 where H + W is below 675)",
         "so in CascadePSP, BiRefNet and InSPyReNet",
     ),
     "MAE": Metric(

@@ -232,10 +232,9 @@ def _effects(summary: Summary) -> list[str]:
     ]
 
 
-def _absent(summary: Summary) -> list[str]:
+def unfinished(summary: Summary) -> str:
+    """What an unfinished grid lacks, by state and arm; empty for a finished one."""
     absent = summary.results.absent
-    if not absent:
-        return []
     states: dict[str, dict[str, list[int]]] = {}
     for cell in absent:
         states.setdefault(cell.state, {}).setdefault(cell.arm, []).append(cell.seed)
@@ -247,8 +246,26 @@ def _absent(summary: Summary) -> list[str]:
         )
         for state, arms in sorted(states.items())
     ]
-    return [
-        f"Unfinished: {len(absent)} of {len(summary.grid.cells)} runs are not in this table "
-        f"({'; '.join(parts)}). The same command runs what is missing. Means of arms over "
-        "different seeds do not compare; the paired differences do."
-    ]
+    if not parts:
+        return ""
+    planned = len(summary.grid.cells)
+    return f"Unfinished: {len(absent)} of {planned} runs are not here ({'; '.join(parts)})."
+
+
+def _absent(summary: Summary) -> list[str]:
+    """What is missing, what becomes of it, and what the other runs are worth: one that is missing
+    by chance biases no paired difference, one that failed may have failed for what its arm is."""
+    states = {cell.state for cell in summary.results.absent}
+    if not states:
+        return []
+    told = [unfinished(summary)]
+    told += ["The same command runs what is missing."] * bool(states - {"failed"})
+    means = "Means of arms over different seeds do not compare"
+    if "failed" not in states:
+        return [" ".join([*told, f"{means}; the paired differences do."])]
+    told.append("A run that failed is tried up to three times, then only by --retry all.")
+    told.append(
+        f"{means}, and if an arm fails because it diverges, the seeds left are its better ones, "
+        "and the paired differences flatter it."
+    )
+    return [" ".join(told)]

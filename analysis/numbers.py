@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from analysis.latex import tex
 from analysis.shares import gradient_shares, spelled
-from analysis.spelling import finer, judgement, number, p_value, places
+from analysis.spelling import finer, judgement, number, p_value, places, row_places
 from analysis.stats import Interval, effect_size
 from analysis.strata import strata
 from analysis.summary import ContrastRow, Summary
@@ -88,7 +88,7 @@ def _pairs(summary: Summary, codes: dict[str, str]) -> Iterator[Entry]:
         for row in summary.contrasts[metric]:
             pair = f"{codes[row.contrast.arm]}Vs{codes[row.contrast.minus]}"
             name, about = pair + _metric(summary, metric), f"{row.contrast}, {metric}"
-            shown = finer(row.difference, digits[metric])
+            shown = row_places(summary, row)
             yield from _interval(row.difference, name, "", about, shown)
             if row.new_images:
                 yield from _interval(row.new_images, name, "New", f"{about}, new images", shown)

@@ -14,7 +14,7 @@ from analysis import scales as beside
 from analysis.figures import captions
 from analysis.grid import Grid
 from analysis.metrics import METRICS, arrow
-from analysis.notes import footnotes
+from analysis.notes import footnotes, unfinished
 from analysis.scales import Scales
 from analysis.sections import Cell, Section, Table, definitions, sections
 from analysis.spelling import count, p_value, ranges
@@ -99,7 +99,7 @@ def render(
         name=f"{grid.name}, preset {grid.preset}",
         question=grid.question,
         verdict=conclusion(summary),
-        missing=_missing(summary),
+        missing=unfinished(summary),
         facts=_facts(summary),
         parts=_parts(summary, pictures, scales),
         notes=footnotes(summary),
@@ -159,21 +159,6 @@ def _picture(stem: str, path: Path, caption: str) -> Picture:
         height=round(size[1]),
         wide=size[0] > _WIDE,
     )
-
-
-def _missing(summary: Summary) -> str:
-    """What an unfinished grid lacks, by state and arm; empty for a finished one."""
-    absent, planned = summary.results.absent, len(summary.grid.cells)
-    seeds: dict[tuple[str, str], list[int]] = {}
-    for cell in absent:
-        seeds.setdefault((cell.state, cell.arm), []).append(cell.seed)
-    parts = [
-        f"{arm} {'seeds' if len(found) > 1 else 'seed'} {ranges(tuple(found))} ({state})"
-        for (state, arm), found in seeds.items()
-    ]
-    if not parts:
-        return ""
-    return f"Unfinished: {len(absent)} of {planned} runs are not here: {'; '.join(parts)}."
 
 
 def _facts(summary: Summary) -> list[Fact]:

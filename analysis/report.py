@@ -18,7 +18,7 @@ from analysis import scales as beside
 from analysis.figures import FIGURES, save
 from analysis.figures.scales import both_scales
 from analysis.load import load
-from analysis.power import plan_text
+from analysis.plan import plan_text
 from analysis.scales import Scales, compare
 from analysis.summary import Summary, summarise
 from analysis.trace import trace

@@ -93,16 +93,16 @@ def short(digest: object) -> str:
     return str(digest)[:12]
 
 
-def steps_to(share: float, steps: pd.Series, values: pd.Series, *, turn: int) -> float:
-    """Steps after which a validation metric has come `share` of its way.
+def steps_to_90(steps: pd.Series, values: pd.Series, *, turn: int) -> float:
+    """Steps after which a validation metric has come 90 % of its way.
 
-    The first step at which the curve, linear between validations, reaches `share` of its best
-    value; where less is better (`turn` -1), `share` of the way from the first validation to the
+    The first step at which the curve, linear between validations, reaches .9 of its best
+    value; where less is better (`turn` -1), .9 of the way from the first validation to the
     best. A curve that is there at its first validation gives that one's step: an upper bound.
     `steps` and `values` (K,), K >= 1, in order.
     """
     x, y = steps.to_numpy(dtype=float), values.to_numpy(dtype=float)
-    goal = share * y.max() if turn > 0 else y[0] + share * (y.min() - y[0])
+    goal = 0.9 * y.max() if turn > 0 else y[0] + 0.9 * (y.min() - y[0])
     there = int(np.argmax(turn * y >= turn * goal))
     if there == 0:
         return float(x[0])
@@ -233,7 +233,7 @@ def _steps_90(history: pd.DataFrame) -> float | None:
     turn = sign(column.removeprefix("val_"))
     if turn > 0 and not curve[column].max() > 0:
         return None
-    return steps_to(0.9, curve["step"] + 1, curve[column], turn=turn)
+    return steps_to_90(curve["step"] + 1, curve[column], turn=turn)
 
 
 def _check_totals(path: Path, totals: dict[str, float]) -> None:

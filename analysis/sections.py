@@ -9,7 +9,17 @@ from typing import Literal
 from analysis.metrics import OUTCOMES, TEXT, VARIANTS
 from analysis.pooled import TEXT_FREE
 from analysis.shares import SHARE, gradient_shares, spelled
-from analysis.spelling import DASH, count, finer, judgement, number, p_value, places, span
+from analysis.spelling import (
+    DASH,
+    count,
+    finer,
+    judgement,
+    number,
+    p_value,
+    places,
+    row_places,
+    span,
+)
 from analysis.stats import Interval, effect_size
 from analysis.strata import StratumRow, told
 from analysis.summary import ContrastRow, Summary
@@ -140,7 +150,7 @@ def _differences(summary: Summary) -> Table:
     header += [Cell("p (adjusted)"), Cell("verdict")] if grid.test else []
     lines = []
     for row in rows:
-        digits = _digits(summary, row)
+        digits = row_places(summary, row)
         cells = [_contrast(row), Cell(number(row.difference.mean, digits, signed=True))]
         cells.append(Cell(span(row.difference, digits)))
         cells += [Cell(span(row.new_images, digits) if row.new_images else DASH)] if new else []
@@ -159,7 +169,7 @@ def _effects(summary: Summary) -> Table:
         cells.append(Cell(number(found.share, 2) if found else DASH))
         ends = (number(end, 2) for end in (found.low, found.high)) if found else ()
         cells.append(Cell(f"[{', '.join(ends)}]" if found else DASH))
-        cells.append(Cell(number(row.detectable, _digits(summary, row))))
+        cells.append(Cell(number(row.detectable, row_places(summary, row))))
         lines.append(tuple(cells))
     return Table(tuple(map(Cell, header)), tuple(lines), _about(summary))
 
@@ -213,10 +223,6 @@ def stratum_label(row: StratumRow) -> str:
     factor, unit = (1, "") if row.by == "outline" else (100, " %")
     low, high = (f"{factor * bound:.3g}" for bound in row.bounds)
     return f"{row.name}, {low}–{high}{unit} ({images})"
-
-
-def _digits(summary: Summary, row: ContrastRow) -> int:
-    return finer(row.difference, places(summary)[row.metric])
 
 
 def _contrast(row: ContrastRow) -> Cell:

@@ -1,9 +1,10 @@
 """How numbers, intervals and names are spelled in tables, sentences and figures."""
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analysis.stats import Interval
+from analysis.stats import Interval, verdict
 
 if TYPE_CHECKING:  # the summary's own parts spell numbers too
     from analysis.summary import ContrastRow, Summary
@@ -35,11 +36,43 @@ def places(summary: "Summary") -> dict[str, int]:
     return {metric: _decimals(_half_widths(summary, metric)) for metric in summary.metrics}
 
 
-def finer(interval: Interval, places: int) -> int:
-    """`places`, or as many as show a width that they would round to 0; at most six."""
-    if not 1e-9 < interval.half < 0.5 * 10**-places:
-        return places
-    return min(6, -math.floor(math.log10(interval.half)))
+def finer(interval: Interval, places: int, margin: float | None = None) -> int:
+    """`places`, or as many more, six at most, as show what so few would hide: a width, on which
+    side of 0 an end lies and, given the `margin` of a verdict, which verdict it is."""
+    digits = places
+    if 1e-9 < interval.half < 0.5 * 10**-places:
+        digits = min(6, -math.floor(math.log10(interval.half)))
+    while digits < 6 and _hides(interval, digits, margin):
+        digits += 1
+    return digits
+
+
+def _hides(interval: Interval, places: int, margin: float | None) -> bool:
+    """Whether an interval reads otherwise once it is rounded."""
+    if math.isnan(interval.low):
+        return False
+    low, high = (float(f"{end:.{places}f}") for end in (interval.low, interval.high))
+    if (_side(low), _side(high)) != (_side(interval.low), _side(interval.high)):
+        return True
+    if margin is None:
+        return False
+    read = replace(interval, low=low, high=high)
+    return verdict(read, margin=margin, sign=1) != verdict(interval, margin=margin, sign=1)
+
+
+def _side(end: float) -> int:
+    """+1 above 0, -1 below, 0 on it but for noise of the arithmetic."""
+    return (end > 1e-9) - (end < -1e-9)
+
+
+def row_places(summary: "Summary", row: "ContrastRow") -> int:
+    """Digits of a contrast's numbers, the same in every text: those of the metric, or as many as
+    its intervals take (`finer`); by the primary metric both stand side by side, with a verdict."""
+    base = places(summary)[row.metric]
+    if row.metric != summary.grid.primary:
+        return finer(row.difference, base)
+    digits = finer(row.difference, base, summary.grid.margin)
+    return finer(row.new_images, digits) if row.new_images else digits
 
 
 def _half_widths(summary: "Summary", metric: str) -> list[float]:

@@ -17,6 +17,7 @@ from scipy.special import betaincinv, stdtrit
 Array = NDArray[np.float64]
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 
+LEVEL = 0.05  # of every test, two-sided; intervals hold with 1 - LEVEL
 FEWEST_SEEDS = 6  # below it the smallest possible p, 2/2^n, is above .05
 EXACT_SEEDS = 20  # so many have all their sign vectors tried; beyond it they are drawn
 DRAWN = 2 ** (EXACT_SEEDS - 1)  # and the mirror image of each, which has the same statistic
@@ -44,10 +45,10 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
-def t_interval(values: Sequence[float] | Array, *, level: float = 0.95) -> Interval:
-    r"""Student t interval of a mean: m +- t_{(1+level)/2, n-1} s / sqrt(n).
+def t_interval(values: Sequence[float] | Array) -> Interval:
+    r"""Student t interval of a mean: m +- t_{1 - LEVEL/2, n-1} s / sqrt(n).
 
-    `values` (n,), one per seed, n >= 0; `level` in (0, 1). A constant sample has an interval of
+    `values` (n,), one per seed, n >= 0. A constant sample has an interval of
     width 0. Raises ValueError for values that are not finite.
     """
     x = _finite(values, 1)
@@ -56,14 +57,12 @@ def t_interval(values: Sequence[float] | Array, *, level: float = 0.95) -> Inter
         return Interval(n, float(x[0]) if n else math.nan, math.nan, math.nan, math.nan)
     mean = float(x.mean())
     sd = 0.0 if np.ptp(x) == 0 else float(x.std(ddof=1))
-    half = float(stdtrit(n - 1, (1 + level) / 2)) * sd / math.sqrt(n)
+    half = float(stdtrit(n - 1, 1 - LEVEL / 2)) * sd / math.sqrt(n)
     return Interval(n, mean, mean - half, mean + half, sd)
 
 
-def crossed_interval(
-    values: Sequence[Sequence[float]] | Array, *, level: float = 0.95
-) -> Interval:
-    r"""Interval of a mean for new seeds and new objects: m +- t_{(1+level)/2, df} sqrt(V / (n O)).
+def crossed_interval(values: Sequence[Sequence[float]] | Array) -> Interval:
+    r"""Interval of a mean for new seeds and new objects: m +- t_{1 - LEVEL/2, df} sqrt(V / (n O)).
 
     `values` (n, O): row = seed, column = object (images of one object averaged first), n, O >= 2.
     With the mean squares of the two-way layout with random seeds and objects, without replicates,
@@ -73,7 +72,7 @@ def crossed_interval(
     It is never narrower than Student's t interval over the seeds' means alone or over the objects'
     means alone: what holds for new seeds and new objects is known no better than what holds for
     either. Where V comes out below MS_seed or MS_object, negative perhaps, the wider of these two
-    is the interval: coverage is then above the level rather than (seen: .79) below it.
+    is the interval: coverage is then above 1 - LEVEL rather than (seen: .79) below it.
 
     `n` and `sd` are those of the seeds' means. Unknown (NaN) below two seeds or two objects.
     Raises ValueError for values that are not finite. Source: Satterthwaite 1946; Searle, Casella
@@ -83,8 +82,8 @@ def crossed_interval(
     n, objects = x.shape
     if n < 2 or objects < 2:
         return Interval(n, float(x.mean()) if x.size else math.nan, math.nan, math.nan, math.nan)
-    seeds = t_interval(x.mean(axis=1), level=level)
-    things = t_interval(x.mean(axis=0), level=level)
+    seeds = t_interval(x.mean(axis=1))
+    things = t_interval(x.mean(axis=0))
     rest = x - x.mean(axis=1)[:, None] - x.mean(axis=0) + seeds.mean
     freedom = np.array([n - 1, objects - 1, (n - 1) * (objects - 1)])
     squares = np.array([objects * seeds.sd**2, n * things.sd**2, (rest**2).sum() / freedom[2]])
@@ -92,7 +91,7 @@ def crossed_interval(
     half = max(seeds.half, things.half)
     if v > squares[:2].max():
         df = v**2 / float((squares**2 / freedom).sum())
-        half = max(half, float(stdtrit(df, (1 + level) / 2)) * math.sqrt(v / x.size))
+        half = max(half, float(stdtrit(df, 1 - LEVEL / 2)) * math.sqrt(v / x.size))
     return Interval(n, seeds.mean, seeds.mean - half, seeds.mean + half, seeds.sd)
 
 
@@ -105,7 +104,7 @@ class Superiority:
     high: float
 
 
-def superiority(values: Sequence[float] | Array, *, sign: int, level: float = 0.95) -> Superiority:
+def superiority(values: Sequence[float] | Array, *, sign: int) -> Superiority:
     r"""Probability that A beats B at the same seed: k / n, k = wins + ties / 2.
 
     `values` (n,) differences A - B, n >= 1; `sign` is +1 where more is better, -1 where less is.
@@ -114,7 +113,7 @@ def superiority(values: Sequence[float] | Array, *, sign: int, level: float = 0.
     Source: Bouthillier et al., Accounting for Variance in Machine Learning Benchmarks, MLSys 2021.
     """
     x = sign * _finite(values, 1)
-    n, tail = len(x), (1 - level) / 2
+    n, tail = len(x), LEVEL / 2
     if n == 0:
         raise ValueError("P(A > B) needs the difference of at least one seed, seen none")
     k = int((x > 0).sum()) + int((x == 0).sum()) / 2

@@ -9,7 +9,7 @@ from analysis.metrics import arrow, direction
 from analysis.notes import footnotes
 from analysis.sections import Cell, Section, Table, sections
 from analysis.shares import SHARE, gradient_shares
-from analysis.stats import Interval, effect_size
+from analysis.stats import Interval, effect_size, student_t
 from analysis.strata import strata
 from analysis.summary import ContrastRow, Summary
 
@@ -79,7 +79,8 @@ def _code(name: str) -> str:
 
 # kind: arm, contrast or stratum (a contrast on the images of one size). role: primary, guard or
 # other. n seeds, listed in `seeds`; mean and sd over them; low, high: 95 % interval for this test
-# set, new_low, new_high for new images. t, p, verdict: of the primary metric's contrasts.
+# set, new_low, new_high for new images. t, p, verdict: of the primary metric's contrasts; t and
+# verdict over the row's own seeds, both p over the seeds complete in all arms of the contrasts.
 # superiority: share of seeds in which the first arm is better. detectable_80: in the metric's
 # unit. place: best if separated from every other arm, then second.
 CSV_COLUMNS = (
@@ -166,7 +167,7 @@ def _csv_test(summary: Summary, row: ContrastRow, index: int) -> dict[str, str]:
             values |= {"superiority": found.share, "superiority_low": found.low}
             values |= {"superiority_high": found.high}
     if summary.flip is not None and row.p is not None:
-        values |= {"t": summary.flip.t[index], "p_single": summary.flip.single[index]}
+        values |= {"t": student_t(row.values), "p_single": summary.flip.single[index]}
         values |= {"p_adjusted": row.p}
     return {name: _plain(value) for name, value in values.items()} | {"verdict": row.judged or ""}
 

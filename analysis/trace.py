@@ -12,7 +12,7 @@ from analysis.load import part_means, seed_means
 from analysis.metrics import METRICS, nearest
 from analysis.pooled import COUNTS, POOLED, TEXT_FREE, sums
 from analysis.sections import change, definitions, stratum_label
-from analysis.spelling import DASH, number, places, ranges
+from analysis.spelling import DASH, number, places, ranges, row_places
 from analysis.stats import Interval
 from analysis.strata import StratumRow, kinds, strata
 from analysis.summary import Summary
@@ -121,7 +121,9 @@ def _contrast(
         one, other = (_value(means, seed, arm) for arm in arms)
         runs = [part for arm in arms for part in _behind(summary, counts, arm, seed)]
         table.append([str(seed), f"{one - other:.10g}", f"{one:.10g}", f"{other:.10g}", *runs])
-    shown = change(difference, places(summary)[metric])
+    row = next(row for row in summary.contrasts[metric] if row.contrast == contrast)
+    digits = row_places(summary, row) if inside is None else places(summary)[metric]
+    shown = change(difference, digits)
     return table, f"{_mean(difference)}; in the table: {shown}"
 
 

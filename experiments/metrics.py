@@ -122,9 +122,10 @@ def boundary_accuracy(found: Mask, truth: Mask) -> float:
     r"""Mean boundary accuracy (mBA) of two masks (H, W), bool; in [0, 1].
 
     Mean over k = 0..4 of the share of right pixels in the band of truth's morphological gradient
-    by a disc of radius r_k = 1 + floor(k ((H + W) / 300 - 1) / 5), as the official code has it
-    (CascadePSP, CVPR 2020; the paper's largest radius is (H + W) / 300). The image's edge is no
-    outline. A mask without one, empty or full, has all the image for its band.
+    by a disc of radius r_k = 1 + trunc(k ((H + W) / 300 - 1) / 5), cut toward 0, so that all are 1
+    where H + W < 675; as the official code has it (CascadePSP, CVPR 2020; the paper's largest
+    radius is (H + W) / 300). The image's edge is no outline. A mask without one, empty or full,
+    has all the image for its band.
     """
     widest = sum(truth.shape) / 300
     radii = [1 + int((widest - 1) / BANDS * k) for k in range(BANDS)]

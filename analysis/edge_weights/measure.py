@@ -52,10 +52,10 @@ def signed_distance(target: NDArray[np.generic]) -> NDArray[np.float64]:
     return distance
 
 
-def profile(maps: Maps, targets: NDArray[np.generic], reach: int = REACH) -> pd.DataFrame:
+def profile(maps: Maps, targets: NDArray[np.generic]) -> pd.DataFrame:
     """Weight by signed distance to the edge: columns distance (px), mean, low and high quartile.
 
-    Pixels of all images, in steps of 1 px from -reach to reach; steps without pixels are left
+    Pixels of all images, in steps of 1 px from -REACH to REACH; steps without pixels are left
     out, so no rows are left where no image has an edge.
 
     Raises:
@@ -64,7 +64,7 @@ def profile(maps: Maps, targets: NDArray[np.generic], reach: int = REACH) -> pd.
     if maps.shape != targets.shape:
         raise ValueError(f"weights are {maps.shape}, targets {targets.shape}: expected the same")
     away = np.stack([signed_distance(target) for target in targets])
-    near = np.abs(away) <= reach
+    near = np.abs(away) <= REACH
     frame = pd.DataFrame({"distance": np.floor(away[near]) + 0.5, "weight": maps[near]})
     groups = frame.groupby("distance")["weight"]
     parts = {"mean": groups.mean(), "low": groups.quantile(0.25), "high": groups.quantile(0.75)}

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from analysis.figures.curves import learning_curves
 from analysis.figures.forest import differences
 from analysis.figures.gradients import histograms
-from analysis.figures.kept import kept_maps
+from analysis.figures.maps import kept_maps
 from analysis.figures.outcomes import outcomes
 from analysis.figures.scatter import paired_scatter
 from analysis.figures.strata import by_kind

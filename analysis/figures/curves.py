@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.maps import with_other_labels
 from analysis.figures.style import (
     DARK,
     GREY,
@@ -23,6 +22,7 @@ from analysis.figures.style import (
     style,
     titled_figure,
 )
+from analysis.kept import with_other_labels
 from analysis.load import Results
 from analysis.metrics import arrow
 from analysis.stats import t_interval

@@ -5,7 +5,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.binariness import of_histogram
-from analysis.figures.maps import OTHER_LABEL, Counts, Histograms, Pixels, pooled, shown_arm
 from analysis.figures.style import (
     BLUE,
     TEXT_WIDTH,
@@ -16,6 +15,7 @@ from analysis.figures.style import (
     titled_figure,
     write,
 )
+from analysis.kept import OTHER_LABEL, Counts, Histograms, Pixels, pooled, shown_arm
 from analysis.load import Results
 from analysis.shares import taught
 from analysis.summary import Summary

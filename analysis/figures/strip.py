@@ -4,7 +4,9 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from analysis.figures.maps import (
+from analysis.figures.style import SKY, VERMILION, fit
+from analysis.figures.tiles import MOST_COLUMNS, Column, coloured, tiled
+from analysis.kept import (
     Pixels,
     Thumbnail,
     has_thumbnails,
@@ -12,8 +14,6 @@ from analysis.figures.maps import (
     shown_seed,
     thumbnails,
 )
-from analysis.figures.style import SKY, VERMILION, fit
-from analysis.figures.tiles import MOST_COLUMNS, Column, coloured, tiled
 from analysis.load import Results, image_means
 from analysis.metrics import sign
 from analysis.pooled import COUNTS

@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from analysis.figures.kept import column
-from analysis.figures.maps import TEXT, Maps, Pixels, all_maps, array, shown_arm, shown_seed
+from analysis.figures.maps import column
 from analysis.figures.style import ORANGE
 from analysis.figures.tiles import Column, small, tiled
+from analysis.kept import TEXT, Maps, Pixels, all_maps, array, shown_arm, shown_seed
 from analysis.metrics import sign
 from analysis.summary import Summary
 

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from analysis.figures.maps import Pixels
 from analysis.figures.style import (
     TEXT_WIDTH,
     add_axes,
@@ -18,6 +17,7 @@ from analysis.figures.style import (
     text_width,
     write,
 )
+from analysis.kept import Pixels
 from analysis.summary import Summary
 
 MOST_COLUMNS = 9

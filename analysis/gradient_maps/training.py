@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from analysis.binariness import of_histogram
 from analysis.figures import COLUMN, new_figure, style
 from analysis.figures.curves import curves
-from analysis.figures.maps import Counts, histograms, pooled, with_other_labels
 from analysis.figures.style import Look, arm_looks, fit, log_scale
 from analysis.gradient_maps.figures import draw_histogram, frame, panel_grid
+from analysis.kept import Counts, histograms, pooled, with_other_labels
 from analysis.load import Results
 
 DRAWN = 32  # bins, of the 256 recorded: a coarse stage has few pixels

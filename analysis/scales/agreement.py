@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from analysis.stats import TIE, Array, Interval, joint_sign_flip
+from analysis.stats import TIE, Array, Interval, sign_vectors, step_down
 
 LEVEL = 0.025  # of each scale, so that the pairs of both together keep .05
 FEWEST = 7  # seeds: below it the smallest possible p, 2/2^n, is above LEVEL
@@ -19,23 +19,29 @@ FEWEST_ARMS = 4  # of a correlation with an interval
 
 
 def order(values: Array) -> Array:
-    """Which pairs of arms a scale separates, and how: (P,) of +1, -1 and 0 (not separated).
+    """Which pairs of arms a scale separates, and how: (..., P) of +1, -1 and 0 (not separated).
 
-    `values` (n, A): row = seed, column = arm; +1 if the pair's first arm has the larger mean. All
-    pairs are tested together by `stats.joint_sign_flip`; a pair is separated if its adjusted p is
-    at most LEVEL. All 0 below FEWEST seeds.
+    `values` (..., n, A): row = seed, column = arm, of one run or of many at once; +1 if the pair's
+    first arm has the larger mean. All pairs of a run are tested together as by
+    `stats.joint_sign_flip`; a pair is separated if its adjusted p is at most LEVEL. All 0 below
+    FEWEST seeds. Raises ValueError for values that are not finite.
     """
-    first, second = np.triu_indices(values.shape[1], 1)
-    if len(values) < FEWEST:
-        return np.zeros(len(first))
-    adjusted = np.asarray(joint_sign_flip(values[:, first] - values[:, second]).adjusted)
-    return cast(Array, np.where(adjusted <= LEVEL, signs(values.mean(axis=0)), 0.0))
+    if not np.isfinite(values).all():
+        raise ValueError("the order of arms needs a finite value of each seed and arm")
+    first, second = np.triu_indices(values.shape[-1], 1)
+    found, n = signs(values.mean(axis=-2)), values.shape[-2]
+    if n < FEWEST:
+        return np.zeros_like(found)
+    differences = values[..., first] - values[..., second]
+    _, adjusted = step_down(differences.reshape(-1, n, len(first)), sign_vectors(n))
+    return cast(Array, np.where(adjusted.reshape(found.shape) <= LEVEL, found, 0.0))
 
 
 def signs(means: Array) -> Array:
-    """(P,) +1 where a pair's first arm has the larger mean (A,), -1 the smaller, 0 the same."""
-    first, second = np.triu_indices(len(means), 1)
-    difference = means[first] - means[second]
+    """(..., P) +1 where a pair's first arm has the larger mean (..., A), -1 the smaller, 0 the
+    same."""
+    first, second = np.triu_indices(means.shape[-1], 1)
+    difference = means[..., first] - means[..., second]
     return cast(Array, np.where(np.abs(difference) > TIE, np.sign(difference), 0.0))
 
 

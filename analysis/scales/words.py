@@ -1,6 +1,6 @@
 """What two scales of a grid say of each other, in plain sentences and never more than that."""
 
-from analysis.scales.agreement import FEWEST, FEWEST_ARMS
+from analysis.scales.agreement import FEWEST, FEWEST_ARMS, LEVEL
 from analysis.scales.comparison import Scale, Scales
 from analysis.spelling import count, number, ranges, span
 
@@ -116,11 +116,12 @@ def _means(found: Scales) -> str:
 
 
 def _of_pairs(found: Scales) -> str:
+    level, both = (f"{p:g}".lstrip("0") for p in (LEVEL, 2 * LEVEL))
     return (
         f"Pairs: at each scale a joint sign flip of whole seeds over all {len(found.agreement)} "
-        "pairs of common arms (max |t|, step-down); separated if the adjusted p is at most .025, "
-        f"so that both scales together keep .05, which takes at least {FEWEST} seeds. A pair that "
-        "is not separated may be equal or too close for these seeds."
+        "pairs of common arms (max |t|, step-down); separated if the adjusted p is at most "
+        f"{level}, so that both scales together keep {both}, which takes at least {FEWEST} seeds. "
+        "A pair that is not separated may be equal or too close for these seeds."
     )
 
 

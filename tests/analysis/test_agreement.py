@@ -1,7 +1,6 @@
 """The statistics of two scales: against other formulas for the same, and their coverage."""
 
 from collections.abc import Callable
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from analysis.scales.agreement import (
     signs,
     welch,
 )
-from analysis.stats import sign_vectors, step_down, t_interval
+from analysis.stats import joint_sign_flip, t_interval
 from tests.analysis.simulate import three_errors
 
 WAYS = some.sampled_from([-1.0, 0.0, 1.0])
@@ -46,6 +45,16 @@ def test_pairs_far_apart_are_separated_with_the_sign_of_their_difference() -> No
 def test_it_takes_seven_seeds_to_separate_a_pair(seeds: int, found: int) -> None:
     values = drawn(np.random.default_rng(1), [0.0, 30.0, 60.0])[0][:seeds]
     assert np.count_nonzero(order(values)) == found
+
+
+def test_a_pair_is_separated_at_half_of_five_percent_in_one_run_as_in_many() -> None:
+    runs = drawn(np.random.default_rng(12), [0.0, 1.5, 3.0], 40)
+    first, second = np.triu_indices(3, 1)
+    adjusted = np.array([joint_sign_flip(r[:, first] - r[:, second]).adjusted for r in runs])
+    found = order(runs)
+    assert ((adjusted > 0.025) & (adjusted <= 0.05)).any()
+    assert ((found != 0) == (adjusted <= 0.025)).all()
+    assert [order(run).tolist() for run in runs] == found.tolist()
 
 
 def test_three_arms_are_ordered_only_if_each_pair_of_them_is_separated() -> None:
@@ -172,14 +181,6 @@ def test_the_change_between_two_scales_has_welch_s_interval() -> None:
     assert (still.low, still.high) == (1.5, 1.5)
 
 
-def orders(values: Any) -> Any:
-    """`order` of many runs (trials, n, A) at once."""
-    first, second = np.array([*combinations(range(values.shape[2]), 2)]).T
-    differences = values[:, :, first] - values[:, :, second]
-    adjusted = step_down(differences, sign_vectors(values.shape[1]))[1]
-    return np.where(adjusted <= 0.025, np.sign(differences.mean(axis=1)), 0)
-
-
 def resampled(rng: np.random.Generator, values: Any, resamples: int = 200) -> Any:
     """Signs (resamples, P) of all pairs of one run, its seeds drawn with replacement."""
     means = values[rng.integers(0, len(values), (resamples, len(values)))].mean(axis=1)
@@ -204,7 +205,7 @@ def test_the_interval_of_tau_covers_where_a_bootstrap_over_seeds_does_not(
     tau = float((signs(np.array(small)) * signs(np.array(large))).mean())
     one, other = drawn(rng, small, trials), drawn(rng, large, trials)
     covered = np.zeros((2, trials))
-    for trial, pair in enumerate(zip(orders(one), orders(other), strict=True)):
+    for trial, pair in enumerate(zip(order(one), order(other), strict=True)):
         means = (one[trial].mean(axis=0), other[trial].mean(axis=0))
         found = rank_correlation(means, pair)
         drawings = (resampled(rng, one[trial]) * resampled(rng, other[trial])).mean(axis=1)
@@ -226,7 +227,7 @@ def test_no_pair_of_two_scales_is_separated_wrongly_in_95_of_100_runs(
     rng, trials = np.random.default_rng(11), 1000
     wrong = np.zeros(trials, dtype=bool)
     for _ in range(2):
-        wrong |= (orders(drawn(rng, [0.0] * 6, trials)) != 0).any(axis=1)
+        wrong |= (order(drawn(rng, [0.0] * 6, trials)) != 0).any(axis=1)
     record_property(
         "counted",
         f"{wrong.sum()} of {trials} times a pair of 6 equal arms was separated at one of 2 scales",

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.load import Variant, image_means, load, part_means, seed_means
-from analysis.runs import INCIDENTAL, steps_to
+from analysis.runs import INCIDENTAL, steps_to_90
 from experiments import config, provenance
 
 
@@ -84,7 +84,7 @@ def test_the_steps_to_ninety_percent_are_read_off_the_line_between_validations(
     values: list[float], turn: int, expected: float
 ) -> None:
     steps = pd.Series(np.arange(10, 10 * len(values) + 1, 10))
-    assert steps_to(0.9, steps, pd.Series(values), turn=turn) == pytest.approx(expected)
+    assert steps_to_90(steps, pd.Series(values), turn=turn) == pytest.approx(expected)
 
 
 def test_steps_are_counted_as_taken_and_need_two_validations(make_grid: Any) -> None:

@@ -9,16 +9,8 @@ import pytest
 from scipy import stats as reference
 
 from analysis.load import load
-from analysis.power import (
-    MOST_SEEDS,
-    joint_power,
-    plan,
-    plan_text,
-    power_at,
-    seeds_needed,
-    smallest_detectable,
-    t_power,
-)
+from analysis.plan import MOST_SEEDS, plan, plan_text, power_at
+from analysis.power import joint_power, seeds_needed, smallest_detectable, t_power
 from analysis.stats import joint_sign_flip, sign_vectors, step_down
 from analysis.summary import Summary, summarise
 from tests.analysis.simulate import three_errors, within_error
@@ -168,7 +160,7 @@ def test_a_plan_without_an_sd_has_dashes_and_says_why(make_grid: Any) -> None:
         (None, None, None)
     }
     text = plan_text(summary, 0.005)
-    assert "| released − none | — | 1 | — | — | — | — |" in text
+    assert "| `released` − `none` | — | 1 | — | — | — | — |" in text
     assert "Fewer than two seeds are complete" in text
     assert "Preset laptop is no evidence" in text
 

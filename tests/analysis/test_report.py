@@ -147,7 +147,7 @@ def test_a_grid_that_runs_or_was_killed_is_reported_with_what_is_missing(
     (folder / "grid.json").write_text(json.dumps(content))
     assert report.main([str(folder)]) == 0
     printed = capsys.readouterr().out
-    assert "Unfinished: 1 of 32 runs are not in this table (missing: mae seed 1)" in printed
+    assert "Unfinished: 1 of 32 runs are not here (missing: mae seed 1)" in printed
     assert "Provisional, with 1 of 32 runs missing" in printed
 
 

@@ -76,6 +76,18 @@ def test_an_arm_that_found_no_word_in_some_seed_wins_no_guard_by_it(
     assert "no word was found by focal" in " ".join(footnotes(summary))
 
 
+def test_an_arm_that_loses_wins_no_guard_by_finding_nothing(tmp_path: Path) -> None:
+    contrasts = (("focal", "dice"), ("dice", "bce"))
+    folder = write_text_grid(
+        tmp_path, effects={"dice": 0.25}, silent=("focal",), images=48, contrasts=contrasts
+    )
+    summary = summarise(load(folder))
+    assert summary.contrasts["P_textfree"][0].difference.low > 0
+    text = conclusion(summary)
+    assert "“focal” is worse than “dice”" in text
+    assert "P_textfree" not in text
+
+
 def test_a_guard_speaks_against_an_arm_where_both_find_words(tmp_path: Path) -> None:
     folder = write_text_grid(tmp_path, effects={"dice": 0.25}, images=48)
     for path in folder.glob("runs/1-*"):  # dice finds something in every image without a word

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,15 @@ from analysis.metrics import METRICS, direction, variants_table
 from analysis.numbers import numbers_tex
 from analysis.sections import sections
 from analysis.spelling import finer, number, p_value, ranges, shorten
-from analysis.stats import Interval
+from analysis.stats import Interval, verdict
 from analysis.strata import strata
 from analysis.summary import Summary, summarise
 from analysis.tables import CSV_COLUMNS, markdown, table_csv
 from analysis.trace import trace
+from analysis.verdict import conclusion
 from analysis.works import TEXT_WORKS, WORKS
 
-from .tabled import lines_of, rows_of, summary_of
+from .tabled import TWO, lines_of, rows_of, summary_of
 
 
 def test_only_the_primary_metric_is_tested(planted: Summary) -> None:
@@ -163,6 +165,48 @@ def test_an_interval_is_never_rounded_to_no_width() -> None:
     assert finer(Interval(8, 0.0, 0.0, 0.0, 0.0), 3) == 3
     assert finer(Interval(1, 0.5, math.nan, math.nan, math.nan), 3) == 3
     assert finer(Interval(8, 0.5, 0.4, 0.6, 0.1), 3) == 3
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "digits"),
+    [(-0.00049, 0.00057, 4), (0.0001, 0.009, 4), (-0.00002, 0.01, 5), (-0.01, -0.00004, 5),
+     (0.0, 0.01, 3), (-1e-17, 0.01, 3), (0.0000001, 0.01, 6), (0.0006, 0.01, 3)],
+)  # fmt: skip
+def test_rounding_never_hides_on_which_side_of_0_an_interval_ends(
+    low: float, high: float, digits: int
+) -> None:
+    interval = Interval(8, (low + high) / 2, low, high, 0.01)
+    assert finer(interval, 3) == digits
+    assert finer(Interval(8, 0.0, -high, -low, 0.01), 3) == digits
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "digits"),
+    [(-0.02, -0.00502, 5), (-0.02, -0.0048, 3), (-0.02, -0.0056, 3), (-0.0051, 0.002, 4),
+     (-0.0048, 0.002, 3), (0.005004, 0.02, 6), (0.0049, 0.02, 3)],
+)  # fmt: skip
+def test_rounding_never_makes_another_verdict_of_an_interval(
+    low: float, high: float, digits: int
+) -> None:
+    interval = Interval(8, (low + high) / 2, low, high, 0.01)
+    assert finer(interval, 3, margin=0.005) == digits
+    assert finer(interval, 3) == 3
+    read = replace(interval, low=round(low, digits), high=round(high, digits))
+    judged, again = (verdict(i, margin=0.005, sign=1) for i in (interval, read))
+    assert judged == again
+
+
+def test_a_contrast_has_the_same_digits_in_every_text(make_grid: Any) -> None:
+    summary = summary_of(make_grid, **TWO, effects={"mae": 0.006}, images=6)
+    (row,) = summary.primary
+    beyond = Interval(8, 0.006, 0.00502, 0.00698, 0.001)  # by less than four digits show
+    row = replace(row, difference=beyond, judged="better")
+    found = replace(summary, contrasts={**summary.contrasts, "F_weighted": (row,)})
+    assert "| +0.00600 | [+0.00502, +0.00698] |" in markdown(found)
+    assert "+0.00600, 95 % [+0.00502, +0.00698]" in conclusion(found)
+    assert r"MaeVsBceLow}{\ensuremath{+0.00502}}" in numbers_tex(found)
+    told = trace(found, "mae - bce", "F_weighted")
+    assert "in the table: +0.00600 [+0.00502, +0.00698]" in told
 
 
 def test_every_metric_and_every_work_is_in_the_table_of_variants() -> None:

@@ -1,6 +1,7 @@
 """Tables of few seeds, absent runs, arms that do not differ: nothing stronger than is known."""
 
 import json
+import math
 import re
 import shutil
 from typing import Any
@@ -62,9 +63,41 @@ def test_contrasts_use_their_own_seeds_and_the_joint_test_those_complete_in_all(
     }
     assert summary.joint_seeds == (1, 2, 3, 4, 5, 6)
     text = markdown(summary)
-    assert "Unfinished: 2 of 32 runs are not in this table" in text
+    assert "Unfinished: 2 of 32 runs are not here" in text
     assert "failed: none seed 0; missing: mae seed 7" in text
     assert "smallest possible p 0.0312" in text
+
+
+AGAIN = "The same command runs what is missing."
+COMPARE = "the paired differences do."
+
+
+@pytest.mark.parametrize(
+    ("states", "told", "untold"),
+    [
+        (["missing", "running"], [AGAIN, COMPARE], ["--retry", "flatter"]),
+        (["failed"], ["then only by --retry all", "flatter it."], [AGAIN, COMPARE]),
+        (["failed", "missing"], [AGAIN, "then only by --retry all", "flatter it."], [COMPARE]),
+    ],
+    ids=" and ".join,
+)
+def test_paired_differences_are_said_to_compare_only_where_no_run_failed(
+    make_grid: Any, states: list[str], told: list[str], untold: list[str]
+) -> None:
+    summary = summary_of(make_grid, absent={("mae", i): one for i, one in enumerate(states)})
+    text = markdown(summary)
+    assert all(words in text for words in told)
+    assert not any(words in text for words in untold)
+    assert ("-{}-retry all" in latex(summary)) == ("failed" in states)
+
+
+def test_the_t_of_a_row_is_that_of_its_own_seeds(make_grid: Any) -> None:
+    summary = summary_of(make_grid, absent={("none", 0): "failed", ("mae", 7): "missing"})
+    rows = [row for row in rows_of(summary) if row["t"]]
+    assert [row["n"] for row in rows] == ["7", "8", "7"]
+    for row in rows:
+        mean, sd, n = (float(row[key]) for key in ("mean", "sd", "n"))
+        assert float(row["t"]) == pytest.approx(mean / (sd / math.sqrt(n)), rel=1e-8)
 
 
 def test_an_arm_without_any_run_is_a_row_of_dashes(make_grid: Any) -> None:

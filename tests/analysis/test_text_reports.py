@@ -14,7 +14,7 @@ from analysis.figures.strata import by_kind as drawn_strata
 from analysis.load import image_means, load, seed_means
 from analysis.notes import footnotes
 from analysis.numbers import numbers_tex
-from analysis.power import plan
+from analysis.plan import plan
 from analysis.report import FILES
 from analysis.strata import strata, told
 from analysis.summary import Summary, summarise

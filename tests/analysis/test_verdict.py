@@ -9,12 +9,13 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from analysis.grid import Contrast
+from analysis.claims import WORDS, Claim, claim
 from analysis.load import load
 from analysis.stats import Interval, Verdict
 from analysis.summary import Summary, summarise
-from analysis.verdict import WORDS, Claim, claim, conclusion
+from analysis.verdict import conclusion
 
+from .concluded import of_one_kind
 from .conftest import ARMS
 
 NULLS = 320
@@ -184,7 +185,7 @@ def test_what_verdicts_rest_on_is_told(conclude: Any) -> None:
 def test_without_a_test_it_still_says_how_many_runs_are_missing(
     conclude: Any, settings: dict[str, Any]
 ) -> None:
-    assert conclude(absent={("mae", 1): "failed"}, **settings).endswith("runs missing.")
+    assert conclude(absent={("mae", 1): "missing"}, **settings).endswith("runs missing.")
     assert "missing" not in conclude(**settings)
 
 
@@ -194,7 +195,7 @@ def test_without_contrasts_nothing_is_concluded(conclude: Any) -> None:
 
 
 def test_an_unfinished_grid_is_provisional_and_counts_what_is_missing(conclude: Any) -> None:
-    text = conclude(absent={("mae", 1): "failed", ("bce", 1): "missing"}, effects={"bce": 0.03})
+    text = conclude(absent={("mae", 1): "missing", ("bce", 1): "missing"}, effects={"bce": 0.03})
     assert text.startswith("Provisional, with 2 of 32 runs missing: in this data")
     assert "7 seeds" in text
     some = conclude(absent={("mae", seed): "missing" for seed in range(8)})
@@ -202,22 +203,48 @@ def test_an_unfinished_grid_is_provisional_and_counts_what_is_missing(conclude: 
     assert "with 8 of 32 runs missing" in some
 
 
+def test_an_interval_over_other_seeds_than_those_of_the_test_says_over_how_many(
+    conclude: Any,
+) -> None:
+    text = conclude(absent={("mae", 1): "missing"}, effects={"bce": 0.03, "mae": 0.06})
+    assert "(preset laptop, 7 seeds)" in text
+    own = r"“bce” is better than “released” \([^()]*\] over 8 seeds, adjusted p 0\.0156\)"
+    assert re.search(own, text)
+    assert re.search(r"“mae” is better than “bce” \([^()]*\], adjusted p 0\.0156\)", text)
+    assert "over 8 seeds" not in conclude(effects={"bce": 0.03, "mae": 0.06})
+
+
+def test_arms_with_failed_runs_are_named_as_their_seeds_left_may_be_the_better_ones(
+    conclude: Any,
+) -> None:
+    absent = {("mae", 1): "failed", ("mae", 2): "failed", ("bce", 1): "missing"}
+    text = conclude(absent=absent, effects={"bce": 0.03})
+    assert text.startswith("Provisional, with 3 of 32 runs missing, of which 2 of “mae” failed: ")
+    one_of_each = {(arm, 1): "failed" for arm in ARMS}
+    assert (
+        "with 4 of 32 runs missing, of which 1 of “none”, 1 of “released”, 1 of “bce” and 1 of "
+        "others failed: "
+    ) in conclude(absent=one_of_each)
+
+
+@pytest.mark.parametrize(
+    ("absent", "yet"),
+    [
+        ({("mae", seed): "failed" for seed in range(3)}, False),
+        ({("mae", seed): "missing" for seed in range(3)}, True),
+        ({("mae", 0): "failed", ("mae", 1): "missing", ("mae", 2): "running"}, True),
+    ],
+    ids=["failed", "missing", "both"],
+)
+def test_nothing_can_be_concluded_yet_only_where_runs_that_did_not_fail_would_do(
+    conclude: Any, absent: dict[tuple[str, int], str], yet: bool
+) -> None:
+    lead = f"Nothing can be concluded{' yet' if yet else ''}: 5 seeds are complete"
+    assert conclude(absent=absent).startswith(lead)
+
+
 def test_seeds_added_after_a_look_are_told(conclude: Any) -> None:
     assert "8 seeds, 2 of them added after a look" in conclude(seeds_added=[6, 7])
-
-
-@pytest.mark.parametrize(("gain", "noise"), [(0.03, 0.002), (0.006, 0.001), (0, 0.0005)])
-def test_a_guard_that_got_worse_speaks_against_a_gain_or_a_tie(
-    make_grid: Any, gain: float, noise: float
-) -> None:
-    settings = {"effects": {"bce": gain}, "noise": noise, "contrasts": (("bce", "released"),)}
-    summary = summarise(load(make_grid(**settings)))
-    assert said(conclusion(summary))
-    assert "but" not in conclusion(summary)
-    guard = summary.contrasts["BIoU"][0]
-    worse = replace(guard, difference=Interval(8, -0.02, -0.03, -0.01, 0.01))
-    turned = replace(summary, contrasts={**summary.contrasts, "BIoU": (worse,)})
-    assert "but by its interval BIoU is worse)" in conclusion(turned)
 
 
 def with_row(summary: Summary, **fields: Any) -> Summary:
@@ -263,24 +290,3 @@ def test_one_to_twenty_contrasts_give_two_whole_sentences(make_grid: Any, kind: 
         rows = tuple(replace(row, new_images=None) for row in summary.primary[1:])
         mixed = {**summary.contrasts, summary.grid.primary: (summary.primary[0], *rows)}
         assert len(conclusion(replace(summary, contrasts=mixed))) < 900
-
-
-def of_one_kind(base: Summary, kind: Claim, count: int) -> Summary:
-    """A summary of `count` contrasts about all of which the same may be said."""
-    means = {"better": 0.02, "worse": -0.02, "ahead": 0.006, "behind": -0.006}
-    mean, half = means.get(kind, 0.0), {"open": 0.02, "identical": 0.0}.get(kind, 0.003)
-    difference = Interval(8, mean, mean - half, mean + half, half)
-    verdicts = get_args(Verdict)
-    row = replace(
-        base.primary[0],
-        values=(0.0,) * 8 if kind == "identical" else base.primary[0].values,
-        difference=difference,
-        new_images=difference,
-        detectable=half,
-        p=0.5 if kind in ("open", "equivalent") else 0.01,
-        judged=kind if kind in verdicts else "undecided",
-    )
-    contrasts = tuple(Contrast(f"arm {i}", "bce", "") for i in range(count))
-    rows = {m: tuple(replace(row, contrast=c, metric=m) for c in contrasts) for m in base.metrics}
-    results = replace(base.results, grid=replace(base.grid, contrasts=contrasts, guards=()))
-    return replace(base, results=results, contrasts=rows)
