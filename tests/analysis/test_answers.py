@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 import losses
+from analysis import scales as beside
 from analysis.answers import BLOCK, contrasts, filled
 from analysis.load import load
 from analysis.summary import summarise
@@ -42,10 +43,10 @@ def prose(answer: str) -> str:
 
 
 def source(answer: str) -> str:
-    """The tables of the folders that an answer links."""
-    folders = sorted({*FOLDER.findall(answer)})
-    return "\n".join((RESULTS / "reference" / folder / "table.md").read_text(encoding="utf-8")
-                     for folder in folders)  # fmt: skip
+    """The tables of the folders that an answer links, those of two scales among them."""
+    folders = [RESULTS / "reference" / folder for folder in sorted({*FOLDER.findall(answer)})]
+    files = [folder / name for folder in folders for name in ("table.md", beside.FILE)]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
 
 
 def test_the_tables_of_the_answers_are_those_of_the_committed_values() -> None:
