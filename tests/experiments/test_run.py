@@ -85,7 +85,7 @@ def test_a_job_s_command_names_its_cells_and_folder_and_nothing_of_this_machine(
 def test_a_report_that_fails_is_no_failed_run(tmp_path, monkeypatch, capsys) -> None:
     job = replace(job_of(*SMOKE), folder=tmp_path / "some where")
     done = {cell.hash: CellState(cell.arm, cell.seed, cell.hash, "complete") for cell in job.cells}
-    ledger = SimpleNamespace(states=lambda _: done, shown="sqlite:///ledger.db")
+    ledger = SimpleNamespace(states=lambda _: done, dashboard="optuna-dashboard")
     for error in (ValueError("two codes"), RuntimeError("no font")):
         monkeypatch.setattr(report, "report", Mock(side_effect=error))
         assert cli.conclude(job, ledger) == 3
