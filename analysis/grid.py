@@ -1,6 +1,6 @@
 """The description of a grid, parsed from grid.json and checked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from analysis.metrics import direction, nearest
@@ -60,11 +60,11 @@ class Grid:
     data_name: str
     data_digest: str
     command: str  # that ran it; empty in older files
-    commit: str
-    versions: dict[str, str]
     test: bool
     task: Task
     cells: tuple[Cell, ...]
+    commit: str = ""  # of its runs, as their versions: `load` knows them
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 def parse_grid(raw: dict[str, Any], *, where: str) -> Grid:
@@ -104,8 +104,6 @@ def parse_grid(raw: dict[str, Any], *, where: str) -> Grid:
         data_name=raw["data"]["name"],
         data_digest=raw["data"]["digest"],
         command=str(raw.get("command", "")),
-        commit=raw["commit"],
-        versions=dict(raw["versions"]),
         test=bool(raw["test"]),
         task=task,
         cells=_cells(where, arms, seeds, raw["cells"]),
@@ -113,7 +111,7 @@ def parse_grid(raw: dict[str, Any], *, where: str) -> Grid:
 
 
 _KEYS = ("grid", "preset", "question", "arms", "descriptions", "baseline", "contrasts", "primary",
-         "guards", "margin", "seeds", "data", "commit", "versions", "test", "cells")  # fmt: skip
+         "guards", "margin", "seeds", "data", "test", "cells")  # fmt: skip
 
 
 def _check_arms(where: str, arms: tuple[str, ...], contrasts: tuple[Contrast, ...]) -> None:

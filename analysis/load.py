@@ -115,14 +115,15 @@ def read_grid(folder: Path) -> Grid:
 
 
 def _as_found(folder: Path, grid: Grid) -> Grid:
-    """The grid with every cell complete whose run is: grid.json is written before and after the
-    runs, so that one which runs, or was killed, knows less than its folder."""
-    done = {cell: finished(folder / cell.run, cell) for cell in grid.cells if cell.run}
-    found = {cell: meta for cell, meta in done.items() if meta and cell.state != "complete"}
-    if not found:
-        return grid
-    cells = tuple(replace(c, state="complete") if c in found else c for c in grid.cells)
-    commit, versions = made_with([meta for meta in done.values() if meta])
+    """The grid with what made its runs, and every cell complete whose run is.
+
+    grid.json is written before and after the runs: while they run, or if they were killed, it
+    knows less than its folder.
+    """
+    found = {cell: finished(folder / cell.run, cell) for cell in grid.cells if cell.run}
+    done = {cell: meta for cell, meta in found.items() if meta}
+    cells = tuple(replace(c, state="complete") if c in done else c for c in grid.cells)
+    commit, versions = made_with([*done.values()])
     return replace(grid, cells=cells, commit=commit, versions=versions)
 
 

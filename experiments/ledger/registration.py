@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from experiments import provenance
 from experiments.cli.job import Job
 from experiments.config import code_digest
 from experiments.files import whole
@@ -17,7 +16,6 @@ STATES = {"struck": "failed", "elsewhere": "missing"}
 def write_grid(job: Job, ledger: Ledger) -> None:
     """Write the job's `grid.json`."""
     grid, states = job.grid, ledger.states(job.cells)
-    made_at, made_with = provenance.of_runs(job.folder / "runs" / c.folder for c in job.cells)
     seeds, file = sorted({cell.seed for cell in job.cells}), job.folder / "grid.json"
     content: dict[str, Any] = {
         "grid": grid.name,
@@ -35,8 +33,6 @@ def write_grid(job: Job, ledger: Ledger) -> None:
         "seeds_added": seeds_added(file, seeds),
         "data": {"name": job.preset.data.name, "digest": job.cells[0].data_digest},
         "command": job.command,
-        "commit": made_at,
-        "versions": made_with,
         "test": job.preset.test,
         "cells": [
             {

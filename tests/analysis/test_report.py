@@ -143,7 +143,6 @@ def test_a_grid_that_runs_or_was_killed_is_reported_with_what_is_missing(
     content = json.loads((folder / "grid.json").read_text())
     for cell in content["cells"]:  # as it was written before the runs
         cell["state"] = "missing"
-    content |= {"commit": "", "versions": {}}
     (folder / "grid.json").write_text(json.dumps(content))
     assert report.main([str(folder)]) == 0
     printed = capsys.readouterr().out

@@ -81,7 +81,7 @@ def _content(
         "contrasts": [{"arm": a, "minus": b, "about": f"{a}?"} for a, b in contrasts],
         "primary": "H_mean", "guards": ["P_textfree"], "margin": 0.01, "task": "text",
         "seeds": list(range(seeds)), "data": {"name": "words", "digest": "da7a" * 10},
-        "commit": "abc123", "versions": {"torch": "2.13.0"}, "test": True, "cells": cells,
+        "test": True, "cells": cells,
     }  # fmt: skip
 
 
@@ -121,7 +121,12 @@ def _write_run(
         test["P_textfree"] = float((d[w == 0] == 0).mean())
     metrics = {key: cell[key] for key in ("arm", "seed", "hash")}
     metrics |= {"data_digest": "da7a" * 10, "code_digest": cell["code"], "test": test}
-    metrics |= {"cut": 0.3, "least_score": 0.55, "commit": "beef123"}
+    metrics |= {
+        "cut": 0.3,
+        "least_score": 0.55,
+        "commit": "beef123",
+        "versions": '{"torch": "2.13.0"}',
+    }
     (run / "metrics.json").write_text(json.dumps(metrics, default=float), encoding="utf-8")
     config = {
         "seed": cell["seed"], "task": "text", "boxes": {"form": "box"},
