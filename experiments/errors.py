@@ -18,3 +18,12 @@ def unknown(kind: str, seen: str, known: Iterable[str]) -> UserError:
     near = get_close_matches(seen, known, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return UserError(f"unknown {kind} {seen!r}{hint} (known: {', '.join(known)})")
+
+
+def one_line(error: BaseException) -> str:
+    """An error as a line of a message.
+
+    >>> one_line(ValueError("no  such size"))
+    'ValueError: no such size'
+    """
+    return " ".join(f"{type(error).__name__}: {error}".split())

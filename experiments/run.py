@@ -75,7 +75,7 @@ def _grid(options: argparse.Namespace) -> int:
 def run(job: "Job", options: argparse.Namespace) -> int:
     """Run what is missing, then analyse what is there."""
     from experiments.ledger.registration import write_grid
-    from experiments.workers.worker import told_where
+    from experiments.workers.disk import told_where
 
     ledger = opened(job)
     with told_where(job.folder):
@@ -112,11 +112,11 @@ def start(job: "Job", options: argparse.Namespace, ledger: "Ledger", todo: "list
         0; 2 where nothing can be stored; or 128 + the signal that stopped it.
     """
     from experiments import distributed
-    from experiments.workers import launch, supervise, worker
+    from experiments.workers import launch, slots, supervise, worker
     from experiments.workers.ranks import lead
 
     waiting = sum(state.state != "running" for state in ledger.states(todo).values())
-    most = worker.at_once(job.preset.train.threads, job.runtime.device)
+    most = slots.at_once(job.preset.train.threads, job.runtime.device)
     count = min(job.workers or most, max(1, waiting))
     by = f"with {count} workers"
     if distributed.launched():

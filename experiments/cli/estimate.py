@@ -25,7 +25,7 @@ from experiments.ledger.attempts import RUN_BY, Retry
 from experiments.results import FINISHED
 from experiments.train import train
 from experiments.watch import Watch
-from experiments.workers.worker import at_once
+from experiments.workers.slots import at_once
 
 STEPS = 4  # that are timed; the first starts everything and counts for itself
 IMAGES = 8  # of the validation and of the test split: one forward pass of an evaluation

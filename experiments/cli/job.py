@@ -8,6 +8,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments import distributed
 from experiments import grid as grids
 from experiments.cli.start import with_start
 from experiments.config import PROJECT, Runtime
@@ -52,6 +53,11 @@ def prepare(options: argparse.Namespace) -> Job:
     grid, preset, name = resolve(options)
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers is {options.workers}, expected 1 or more")
+    if options.workers is not None and distributed.launched():
+        raise UserError(
+            "--workers under torchrun: its processes train each run together, one run after "
+            "another; leave --workers out"
+        )
     folder = options.out or PROJECT / "results" / grid.name / name
     check_folder(folder, grid.name, name)
     if options.search is None and (folder / "search.json").exists():

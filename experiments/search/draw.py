@@ -9,7 +9,7 @@ from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FixedTrial, FrozenTrial
 
 from experiments.errors import UserError
-from experiments.search.run import Plan
+from experiments.search.plan import Plan
 from experiments.seeding import stream_seed
 
 TRIES = 30  # draws of a setting that was not tried yet

@@ -13,7 +13,7 @@ from experiments.config import LossConfig
 from experiments.files import whole
 from experiments.ledger.attempts import OPEN
 from experiments.ledger.claim import DIED, ENDED, ERROR, INTERRUPTED
-from experiments.search.run import Plan
+from experiments.search.plan import Plan
 from experiments.search.study import SETTING, Settings
 
 TOP = 5

@@ -15,7 +15,7 @@ from experiments.ledger.ledger import Ledger, Wanted
 from experiments.ledger.pulse import Pulse
 from experiments.ledger.storage import exclusive
 from experiments.search.draw import Drawn, draw, setting
-from experiments.search.run import FIRST_SEED, Plan
+from experiments.search.plan import FIRST_SEED, Plan
 
 SETTING = "setting"  # attribute: identity of the knobs; there once they are all stored
 TRIED = (TrialState.COMPLETE, TrialState.PRUNED)

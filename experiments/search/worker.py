@@ -13,12 +13,13 @@ from experiments.errors import UserError
 from experiments.grid import Cell
 from experiments.ledger.claim import Claim
 from experiments.ledger.outage import StorageError
-from experiments.search.run import Plan
+from experiments.search.plan import Plan
 from experiments.search.setting import SettingRun
 from experiments.search.study import Settings
 from experiments.watch import LostClaim
+from experiments.workers.slots import deal_gpu
 from experiments.workers.supervise import HALT
-from experiments.workers.worker import close, deal_gpu
+from experiments.workers.worker import close
 
 
 def work(plan: Plan, slots: Sequence[Cell], parent: int, index: int) -> None:

@@ -15,7 +15,7 @@ import optuna
 
 from experiments.config import LossConfig
 from experiments.grid import Arm
-from experiments.search.run import Search
+from experiments.search.search import Search
 
 
 def suggest(trial: optuna.trial.BaseTrial) -> Arm:

@@ -45,11 +45,12 @@ class Worker:
         """Run until no cell waits; asked to make room, save the checkpoint and queue again."""
         requeue = signal.getsignal(AGAIN)
         signals.obey(to=(AGAIN,))  # SIGTERM comes before it: submitit's handler lets it pass
-        claim_and_run(*self.arguments)
+        left = claim_and_run(*self.arguments)
         if signals.asked() == AGAIN and callable(requeue):
-            folder, study, storage, cells, _ = self.arguments
+            folder, study, storage, *_ = self.arguments
             with suppress(StorageError):  # the job queues again whatever becomes of this
-                Ledger(folder, study, storage).enqueue(cells)  # what it gave back waits for it
+                if left:
+                    Ledger(folder, study, storage).enqueue([left], retry="all")
             requeue(AGAIN, None)
 
     def checkpoint(self) -> Any:

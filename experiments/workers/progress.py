@@ -1,6 +1,7 @@
 """The bars that a supervisor draws: one for everything, one for each run."""
 
 import sys
+import time
 from typing import Any, Self
 
 from tqdm import tqdm
@@ -11,7 +12,7 @@ BARS = 16  # runs with a bar of their own; more would not fit a screen
 
 
 class Bars:
-    """A bar for everything and one for each run; without a terminal only the failures."""
+    """A bar for everything and one for each run; without a terminal a line now and then."""
 
     def __init__(self, unit: str) -> None:
         form = "{l_bar}{bar}| {n:.1f}/{total} " + unit + " [{elapsed} < {remaining}]"
@@ -19,6 +20,9 @@ class Bars:
         self.whole = tqdm(bar_format=form, disable=None, smoothing=0, total=0, position=0)
         self.runs: dict[str, tqdm[Any]] = {}
         self.told = 0
+        self.unit = unit
+        self.began = time.monotonic()
+        self.told_done: list[int] = []  # how many were done at the start and at each line
 
     def __enter__(self) -> Self:
         return self
@@ -33,6 +37,7 @@ class Bars:
             tqdm.write(line, sys.stderr)
         self.told = len(pulse.failures)
         if self.whole.disable:
+            self._tell(pulse)
             return
         now = {run.key: run for run in pulse.running}
         for key in [key for key in self.runs if key not in now]:
@@ -47,6 +52,20 @@ class Bars:
             self.whole.initial = pulse.done + part
         self.whole.total = pulse.total
         self._move(self.whole, pulse.done + part)
+
+    def _tell(self, pulse: Pulse) -> None:
+        """A line for each further tenth that is done: what a log file is looked into for."""
+        known = self.told_done or [pulse.done]
+        gone, new = time.monotonic() - self.began, pulse.done - known[0]
+        if new and pulse.done - known[-1] >= pulse.total / 10:
+            left = tqdm.format_interval(gone / new * (pulse.total - pulse.done))
+            tqdm.write(
+                f"{pulse.done} of {pulse.total} {self.unit} done "
+                f"[{tqdm.format_interval(gone)} < {left}]",
+                sys.stderr,
+            )
+            known.append(pulse.done)
+        self.told_done = known
 
     def _bar(self, run: Running) -> "tqdm[Any]":
         free = set(range(1, BARS + 1)) - {-bar.pos for bar in self.runs.values()}

@@ -10,7 +10,8 @@ from experiments.config import LossConfig
 from experiments.grid import Arm
 from experiments.results import FINISHED
 from experiments.search import worker as search_worker
-from experiments.search.run import Plan, Search
+from experiments.search.plan import Plan
+from experiments.search.search import Search
 from experiments.search.study import Settings
 
 BEST = 7.0  # the gamma at which the parabola is least

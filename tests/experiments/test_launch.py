@@ -141,18 +141,19 @@ def test_jobs_of_which_the_cluster_tells_nothing_are_not_waited_for_for_ever(
     assert "does not tell what became of its jobs" in capsys.readouterr().err
 
 
-def test_a_job_that_is_to_make_room_finds_its_cell_when_it_is_queued_again(
+def test_a_job_that_is_to_make_room_finds_its_cell_when_it_is_queued_again_and_no_other(
     tmp_path, monkeypatch
 ) -> None:
-    ledger, todo = Ledger(tmp_path, "study"), cells(1)
+    ledger, todo = Ledger(tmp_path, "study"), cells(2)
     ledger.enqueue(todo)
-    values = iter([Stopped(), 0.5])
+    values = iter([UserError("no such loss"), Stopped(), 0.5])
     requeued = list[int]()
 
     def train(_config, folder, *_args, **_options):
         value = next(values)
-        if isinstance(value, Exception):
+        if isinstance(value, Stopped):
             signal.raise_signal(launch.AGAIN)
+        if isinstance(value, Exception):
             raise value
         folder.mkdir(parents=True)
         (folder / "metrics.json").touch()
@@ -171,7 +172,9 @@ def test_a_job_that_is_to_make_room_finds_its_cell_when_it_is_queued_again(
         for number, handler in before.items():
             signal.signal(number, handler)
     assert requeued == [launch.AGAIN]
-    assert ledger.states(todo)["a000"].state == "complete"
+    states = ledger.states(todo)
+    assert (states["a000"].state, states["a000"].attempts) == ("failed", 1)
+    assert states["a001"].state == "complete"
 
 
 def test_under_torchrun_the_ranks_train_each_cell_together(tmp_path) -> None:

@@ -23,7 +23,7 @@ from experiments.config import Runtime
 from experiments.errors import UserError
 from experiments.ledger.attempts import CellState
 from experiments.ledger.ledger import Ledger
-from experiments.search import run as search
+from experiments.search import search
 from experiments.workers import worker
 from tests.experiments.commands import ROOT, SMOKE, job_of
 

@@ -65,6 +65,14 @@ def test_a_folder_of_another_preset_or_grid_is_refused(smoke, capsys) -> None:
         assert "holds results of grad_loss/smoke" in capsys.readouterr().err
 
 
+def test_workers_mean_nothing_under_torchrun(monkeypatch, capsys) -> None:
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    code, told = mistaken([*SMOKE, "--workers", "2", "--list"], capsys)
+    assert code == 2
+    assert "--workers under torchrun" in told
+
+
 def mistaken(options: Sequence[str], capsys) -> tuple[int, str]:
     """Exit code of a command that cannot be, and what it says."""
     try:

@@ -15,13 +15,14 @@ from experiments.artifacts import FOLDER
 from experiments.config import PROJECT, LossConfig  # noqa: F401  an arm is evaluated with it
 from experiments.grid import Arm  # noqa: F401  likewise
 from experiments.results import FINISHED
-from experiments.search import run as searches
+from experiments.search import run as command
+from experiments.search import search as searches
 from experiments.workers import supervise
 from tests.experiments.parabola import plan_in
 
 
 def test_a_look_at_a_search_that_was_never_run_makes_nothing(tmp_path) -> None:
-    assert searches._listed(plan_in(tmp_path)) == f"0 of 12 settings tried in {tmp_path}"
+    assert command._listed(plan_in(tmp_path)) == f"0 of 12 settings tried in {tmp_path}"
     assert not list(tmp_path.iterdir())
 
 

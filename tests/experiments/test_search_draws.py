@@ -12,9 +12,9 @@ from experiments.config import LossConfig
 from experiments.errors import UserError
 from experiments.grid import Arm
 from experiments.objective import Objective
-from experiments.search import run as searches
+from experiments.search import search as searches
 from experiments.search.draw import draw, setting
-from experiments.search.run import Plan
+from experiments.search.plan import Plan
 from tests.experiments.parabola import SEARCH, plan_in, score, suggest
 
 

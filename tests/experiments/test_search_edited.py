@@ -7,14 +7,14 @@ import pytest
 from experiments.search import report as search_report
 from experiments.search import setting as search_setting
 from experiments.search import study as search_study
-from experiments.search.run import Search
+from experiments.search.search import Search
 from experiments.search.study import Settings
 from tests.experiments.parabola import parabola, plan_in, searched
 
 BY_HAND = """
 from experiments.config import LossConfig
 from experiments.grid import Arm
-from experiments.search.run import Search
+from experiments.search.search import Search
 
 def suggest(trial):
     gamma = trial.suggest_float("gamma", 0.0, {top})

@@ -13,7 +13,8 @@ from experiments.grid import Cell
 from experiments.search import report as search_report
 from experiments.search import setting as search_setting
 from experiments.search import worker as search_worker
-from experiments.search.run import Plan, untried
+from experiments.search.plan import Plan
+from experiments.search.run import untried
 from experiments.search.study import TRIED, Settings
 from experiments.workers import supervise
 from tests.experiments.parabola import BEST, parabola, plan_in, searched, told_by

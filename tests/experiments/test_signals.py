@@ -25,8 +25,9 @@ from experiments.files import whole
 from experiments.ledger import storage
 from experiments.ledger.ledger import Ledger
 from experiments.workers import worker
+from experiments.workers.slots import gpu_of
 from experiments.workers.supervise import run_workers
-from experiments.workers.worker import claim_and_run, gpu_of
+from experiments.workers.worker import claim_and_run
 from tests.experiments.trivial import broken, cells, dies_at_seed_0, halts, idle, slow
 
 ROOT = Path(__file__).parent.parent.parent
