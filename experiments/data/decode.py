@@ -8,6 +8,7 @@ images are dropped, EXIF orientation is applied, masks are grey. Unlike there
   whole at 1024 px here, broken into dashes and gaps there.
 """
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ Finding = tuple[tuple[int, ...] | None, list[str]]
 # By content, whatever the ending says; PostScript, which would run a program, is not among them.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "AVIF", "GIF", "PPM", "JPEG2000")
 Image.init()  # given names, `open` does not look further than the five formats that it begins with
+# What Pillow raises of damaged files: RuntimeError of an AVIF, struct.error of cut EXIF data.
+DAMAGED = (OSError, SyntaxError, ValueError, LookupError, RuntimeError, struct.error)
 GREY = 8  # channels of a JPEG of a grey mask differ by no more
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 FAINT = 32  # a mask that stays below holds class numbers and not an object
@@ -85,7 +88,7 @@ def opened(file: Path) -> Iterator[Image.Image]:
             yield image
     except UserError:
         raise
-    except (OSError, SyntaxError, ValueError, LookupError) as error:
+    except DAMAGED as error:
         raise UserError(f"cannot read {file} as an image: {error}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(f"{file} is too large: {error}") from error

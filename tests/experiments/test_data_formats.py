@@ -10,7 +10,7 @@ from PIL import Image
 from experiments.data import DataConfig, load_splits
 from experiments.data import decode as formats
 from experiments.data.__main__ import main
-from experiments.data.decode import read_mask, read_pair
+from experiments.data.decode import read_image, read_mask, read_pair
 from experiments.errors import UserError
 
 H, W = 40, 64
@@ -192,6 +192,20 @@ def test_a_broken_file_is_refused_by_name(tmp_path, spoil, message) -> None:
     spoil(image)
     with pytest.raises(UserError, match=message):
         read_pair(image, written(tmp_path / "m.png", OBJECT))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+def test_an_image_whose_exif_is_cut_short_is_refused_by_name(tmp_path, name) -> None:
+    image = written(tmp_path / name, COLOUR, exif=b"Exif\0\0MM\0*\0\0\0")
+    with pytest.raises(UserError, match=f"cannot read .*{name} as an image"):
+        read_image(image, (H, W))
+
+
+def test_a_damaged_avif_is_refused_by_name(tmp_path) -> None:
+    image = written(tmp_path / "a.avif", COLOUR)
+    image.write_bytes(image.read_bytes().replace(b"pitm", b"free"))
+    with pytest.raises(UserError, match=r"cannot read .*a.avif as an image"):
+        read_image(image, (H, W))
 
 
 def test_a_single_pixel_and_a_black_mask_are_legal(tmp_path) -> None:
