@@ -122,6 +122,9 @@ def _named(sets: list[Place], kind: Kind) -> Iterator[Pair]:
             raise UserError(problems[0])
         prefix = f"{name}{number + 1}_" if again[name] > 1 else f"{name}_"
         for stem, (image, mask) in pairs.items():
+            for file in (image, mask):
+                if not file.is_file():
+                    raise UserError(f"{file} is no file: a folder, or a link to what is not there")
             yield Pair(stem if len(sets) == 1 else prefix + stem, image, mask)
 
 

@@ -1,5 +1,7 @@
 """Data sets: what a sample is, which sets are shipped, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,11 @@ def test_tensors_are_scaled_to_0_1() -> None:
     assert float(target.max()) > 0.9
 
 
+def lead_nowhere(file: Path) -> None:
+    file.unlink()
+    file.symlink_to(file.parent / "a mount that is away")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -69,6 +76,8 @@ def test_tensors_are_scaled_to_0_1() -> None:
             r"a.png is \(20, 30\).*mask is \(9, 9\)",
         ),
         (lambda r: write_mask(r / "test/im/a.jpg", (9, 9)), r"share the name 'a'"),
+        (lambda r: lead_nowhere(r / "test/im/a.png"), r"im/a.png is no file: .* a link to what"),
+        (lambda r: lead_nowhere(r / "test/gt/a.png"), r"gt/a.png is no file: .* a link to what"),
     ],
 )
 def test_a_folder_that_does_not_fit_is_refused_by_file_name(tmp_path, spoil, message) -> None:
