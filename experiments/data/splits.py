@@ -67,9 +67,12 @@ def terms(name: str) -> Iterator[tuple[Split | None, Path]]:
 
 
 def _joined(text: str) -> list[Path]:
-    if Path(text).is_dir():  # a folder may have a + in its name
+    if text and Path(text).is_dir():  # a folder may have a + in its name
         return [Path(text)]
-    return [Path(part).expanduser() for part in text.split("+")]
+    parts = text.split("+")
+    if not all(parts):  # an empty path is the current folder
+        raise UserError(f"--data names no folder in {text!r}: is a variable empty?")
+    return [Path(part).expanduser() for part in parts]
 
 
 def _by_name(root: Path, folders: list[Folders], found: dict[Split, list[Place]]) -> None:

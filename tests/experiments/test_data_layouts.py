@@ -170,6 +170,8 @@ def test_any_layout_works_with_image_dir_and_mask_dir(tmp_path) -> None:
         ("train={root}/one,val2={root}/one", r"'val2=.*' is not train="),
         ("train={root}/one,test={root}/one", r".png is in both, (train|val) and test"),
         ("train={root}/no,test={root}/one", r"no folder .*/no"),
+        ("train={root}/one,test=", r"--data names no folder in '': is a variable empty"),
+        ("{root}/one+", r"--data names no folder in '.*/one\+'"),
         ("{root}/two", r"no folder name tells which split this is: A, B"),
         ("embeded", "did you mean 'embedded'"),
         ("{root}/mixed", r"several folders that may be images or masks \(im, image, gt\)"),
