@@ -24,7 +24,7 @@ def found(images: Path) -> list[Path]:
         return [images]
     if not images.is_dir():
         raise UserError(f"{images}: no such file or folder")
-    files = sorted(f for f in images.iterdir() if is_image(f.name) and f.is_file())
+    files = sorted(f for f in images.iterdir() if is_image(f.name) and not f.is_dir())
     if not files:
         raise UserError(f"{images} holds no image; folders inside it are not read")
     return files

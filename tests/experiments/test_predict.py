@@ -93,10 +93,14 @@ def test_an_unreadable_image_is_told_and_the_others_have_their_masks(
     (tmp_path / "im").mkdir()
     Image.new("RGB", (70, 80)).save(tmp_path / "im" / "good.BMP")
     (tmp_path / "im" / "torn.jpg").write_bytes(b"\xff\xd8\xff torn")
+    (tmp_path / "im" / "away.png").symlink_to(tmp_path / "a mount that is away.png")
     (tmp_path / "im" / "notes.txt").write_text("no image")
     options = [str(finished), str(tmp_path / "im"), "--out", str(tmp_path / "masks")]
     assert cli.main(options) == 1
-    assert "torn.jpg" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "left out: cannot read" in told
+    assert "torn.jpg" in told
+    assert "away.png" in told
     assert list(masks(tmp_path / "masks")) == ["good"]
 
 
