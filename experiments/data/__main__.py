@@ -48,7 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("command", choices=["check"])
-    p.add_argument("path", metavar="PATH", help="as run.py's --data, or a folder with one set")
+    p.add_argument(
+        "path", metavar="PATH", help="folders as run.py's --data takes them, or one with one set"
+    )
     p.add_argument("--image-dir", default="", metavar="DIR", help="the folder with the images")
     p.add_argument(
         "--mask-dir", default="", metavar="DIR", help="the folder with the masks or annotations"

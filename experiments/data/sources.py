@@ -155,7 +155,8 @@ def _pairs(data: DataConfig) -> dict[Split, list[Pair]]:
     if name == "thin3d":
         name = str(HERE / "thin3d")
     elif not any(mark in name for mark in "/\\=+") and not Path(name).is_dir():
-        raise unknown("data set", name, SHIPPED)
+        none = unknown("data set", name, SHIPPED)
+        raise UserError(f"{none}, and there is no folder {Path(name).absolute()}")
     return pairs_of(name, data.image_dir, data.mask_dir)
 
 

@@ -173,7 +173,7 @@ def test_any_layout_works_with_image_dir_and_mask_dir(tmp_path) -> None:
         ("train={root}/one,test=", r"--data names no folder in '': is a variable empty"),
         ("{root}/one+", r"--data names no folder in '.*/one\+'"),
         ("{root}/two", r"no folder name tells which split this is: A, B"),
-        ("embeded", "did you mean 'embedded'"),
+        ("embeded", "did you mean 'embedded'.*, and there is no folder /.*/embeded"),
         ("{root}/mixed", r"several folders that may be images or masks \(im, image, gt\)"),
     ],
 )
