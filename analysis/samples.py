@@ -22,7 +22,7 @@ from experiments.data.layouts import Folders, find
 from experiments.data.splits import split_of, terms
 from experiments.errors import UserError, unknown
 from experiments.objective import grown
-from experiments.predict import load as load_model
+from experiments.predict.source import load as load_model
 
 AT_ONCE = 8
 

@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 
 import models
-from experiments import predict as cli
 from experiments import scores
 from experiments.data import DataConfig, load_splits
 from experiments.evaluate import evaluate
 from experiments.metrics import ImageScores
+from experiments.predict import __main__ as cli
+from experiments.predict.source import load
 from experiments.results import FINISHED
 from models import BiRefNet
 
@@ -56,7 +57,7 @@ def test_masks_are_those_that_the_evaluation_scores(
         return ImageScores({}, {})
 
     monkeypatch.setattr(scores, "image_metrics", noted)
-    model, size = cli.load(str(finished))
+    model, size = load(str(finished))
     _, _, samples = load_splits(DataConfig(name=str(photos), size=size, cache=False))
     model.to(memory_format=torch.channels_last)
     evaluate(model, samples, ("MAE",), torch.device("cpu"))

@@ -13,13 +13,14 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from experiments import predict as cli
 from experiments.checkpoint import learned
 from experiments.config import LossConfig, RunConfig, TrainConfig
 from experiments.data import DataConfig
 from experiments.errors import UserError
 from experiments.model import build_model
-from experiments.predict_text import Words, drawn, knobs_of
+from experiments.predict import __main__ as cli
+from experiments.predict.source import load
+from experiments.predict.words import Words, drawn, knobs_of
 from experiments.results import FINISHED
 from experiments.text.boxes import BoxKnobs, Detection
 from experiments.text.evaluate import outputs
@@ -245,7 +246,7 @@ def test_every_mistake_is_an_error_in_one_line(
 
 def test_a_run_on_text_makes_no_masks(run: Path) -> None:
     with pytest.raises(UserError, match="is a run on text"):
-        cli.load(str(run))
+        load(str(run))
 
 
 def test_a_score_is_printed_only_where_it_hides_nothing() -> None:
