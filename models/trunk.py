@@ -78,8 +78,9 @@ class Trunk(nn.Module):
     def _encode(self, image: Tensor) -> list[Tensor]:
         """Encoder maps, coarse to fine, the half-size image's joined to them."""
         join = self.switches.multi_scale_input
-        trained = any(p.requires_grad for p in self.bb.parameters())
-        with nullcontext() if trained else torch.no_grad():
+        # an image that asks for its gradient has it through a frozen encoder too
+        wanted = image.requires_grad or any(p.requires_grad for p in self.bb.parameters())
+        with nullcontext() if wanted else torch.no_grad():
             maps: list[Tensor] = self.bb(image)
             if join != "none":
                 half = resize(image, tuple(side // 2 for side in image.shape[-2:]))

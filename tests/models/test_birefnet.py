@@ -138,6 +138,15 @@ def test_a_frozen_backbone_keeps_weights_and_statistics() -> None:
     assert not model.bb.training
 
 
+def test_an_image_has_its_whole_gradient_through_a_frozen_encoder_too() -> None:
+    grads = []
+    for frozen in (False, True):
+        image = noise(1, 3, 64, 64).requires_grad_()
+        lite(freeze_backbone=frozen).eval()(image).logits.square().sum().backward()
+        grads.append(image.grad)
+    assert torch.equal(*grads)
+
+
 def test_initial_values_depend_on_seed_and_name_alone() -> None:
     torch.manual_seed(0)
     one = lite()
