@@ -84,7 +84,13 @@ def read(file: str) -> dict[str, Tensor]:
             state = state[entry]
     if not isinstance(state, Mapping):
         raise ValueError(f"{file!r} holds a {type(state).__name__}, expected a state dict")
-    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise ValueError(
+            f"{file!r} holds no tensors by name, but {[*state][:5]}; expected a state dict: if "
+            "one of these is it, save that alone"
+        )
+    return tensors
 
 
 def broken(source: str, seen: object) -> ValueError:

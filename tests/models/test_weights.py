@@ -2,6 +2,7 @@
 
 import copy
 from email.message import Message
+from functools import partial
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
@@ -200,6 +201,14 @@ def test_a_file_without_a_state_dict_is_refused(tmp_path: Path) -> None:
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     with pytest.raises(ValueError, match="holds a list, expected a state dict"):
         backbones.build("vgg16", str(tmp_path / "list.pth"))
+
+
+def test_a_file_whose_tensors_lie_deeper_names_its_entries(tmp_path: Path) -> None:
+    file = tmp_path / "training.pth"
+    torch.save({"epoch": 3, "net": {"weight": torch.zeros(2)}}, file)
+    for load in (partial(backbones.build, "vgg16"), load_official):
+        with pytest.raises(ValueError, match=r"holds no tensors by name, but \['epoch', 'net'\]"):
+            load(str(file))
 
 
 def answer(error: OSError) -> object:
