@@ -6,6 +6,7 @@ with dbnet are text detectors.
 
 import argparse
 import ast
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -113,13 +114,22 @@ def load(options: argparse.Namespace) -> BiRefNet:
         others = " but the encoder's" if model.pretrained else ""
         print(f"no --checkpoint: all weights{others} are random", file=sys.stderr)
         return model
-    if Path(source).is_dir():
+    if _saved(Path(source)):
         if options.preset:
             raise ValueError(f"{source} says what the model is made of: leave --preset out")
         return BiRefNet.from_pretrained(source, **own)
     from models.official import load_official
 
     return load_official(source, **{**PRESETS[preset], **own, "pretrained": False})
+
+
+def _saved(folder: Path) -> bool:
+    """Whether save_pretrained wrote it: an official folder's configuration has no switches."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "backbone" in config
 
 
 def own_size(model: BiRefNet) -> int:

@@ -1,11 +1,13 @@
 """The evaluation graph as ONNX: run by onnxruntime, it gives the model's logits."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import onnx as onnx_library
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import models
@@ -180,6 +182,19 @@ def test_a_saved_preset_has_its_size(
     model.save_pretrained(tmp_path / "model")
     main(["--onnx", str(tmp_path / "m.onnx"), "--checkpoint", str(tmp_path / "model")])
     assert sides == [(128, 128)]
+
+
+@pytest.mark.parametrize("config", [None, {"architectures": ["BiRefNet"], "bb_pretrained": False}])
+def test_the_command_line_takes_the_folder_of_an_official_repository(
+    tmp_path: Path, sides: list[tuple[int, int]], config: dict[str, Any] | None
+) -> None:
+    weights = models.export_official(BiRefNet("pvt_v2_b0", **SMALL))
+    save_file(weights, tmp_path / "model.safetensors")
+    if config is not None:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    file = str(tmp_path / "m.onnx")
+    main(["--onnx", file, "--checkpoint", str(tmp_path), "--size", "64"])
+    assert sides == [(64, 64)]
 
 
 @pytest.mark.parametrize(
