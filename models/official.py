@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from models.backbones import names
 from models.backbones.weights import SUFFIXES, reachable, read
 from models.birefnet import BiRefNet
 from models.inferred import infer
@@ -23,7 +24,8 @@ def load_official(source: str | Path | State, **switches: Any) -> BiRefNet:
 
     Its switches are told from the names and shapes of the weights, but for those that leave no
     trace there: "add" or "none" for `multi_scale_input` (one must be given where it is not
-    "cat"), `refine_iterations`, `refine_scale`, and those of training.
+    "cat"), `refine_iterations`, `refine_scale`, and those of training. For a backbone that is none
+    of `models.backbones.names()` both `backbone` and `multi_scale_input` must be given.
 
     Args:
         source: a file (.safetensors or .pth), a folder with a model.safetensors, a state dict, or
@@ -43,9 +45,11 @@ def load_official(source: str | Path | State, **switches: Any) -> BiRefNet:
     state = _bare(source if isinstance(source, Mapping) else _read(str(source)))
     found = infer(state, switches.get("backbone")) | switches
     if "multi_scale_input" not in found:
+        known = found["backbone"] in names()
+        why = "'add' and 'none' have equal shapes" if known else "the encoder's widths are unknown"
         raise ValueError(
-            "the weights do not tell multi_scale_input: 'add' and 'none' have equal shapes; give "
-            "the one it was trained with: load_official(..., multi_scale_input='none')"
+            f"the weights do not tell multi_scale_input: {why}; give the one it was trained with: "
+            f"load_official(..., multi_scale_input={'none' if known else 'cat'!r})"
         )
     model = BiRefNet(**found)
     _fit(model, _renamed(to_ours, model.switches.backbone, state))
@@ -56,7 +60,7 @@ def export_official(model: BiRefNet) -> dict[str, Tensor]:
     """The state dict that the official code loads strictly, ready to be saved.
 
     Parts that it has not (other backbones, a fourth stage of outward reference) keep their names
-    here. `load_official` of the result gives an equal model.
+    here. `load_official` of the result gives an equal model, with the switches that it asks for.
     """
     theirs = _renamed(to_theirs, model.switches.backbone, model.state_dict())
     return {key: value.contiguous() for key, value in theirs.items()}  # channels-last some are

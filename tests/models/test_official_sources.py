@@ -73,6 +73,16 @@ def test_single_scale_and_added_scales_must_be_told_apart_by_the_caller() -> Non
         load_official(state)
 
 
+def test_of_another_backbone_the_default_scales_must_be_told_too() -> None:
+    given = {"backbone": "convnextv2"}
+    model = BiRefNet(**{**PVT, **given})
+    state = export_official(model)
+    with pytest.raises(ValueError, match=r"widths are unknown.*multi_scale_input='cat'"):
+        load_official(state, **given)
+    again = load_official(state, **given, multi_scale_input="cat").state_dict()
+    assert all(v.equal(again[k]) for k, v in model.state_dict().items())
+
+
 def test_an_unknown_switch_names_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean 'classes'"):
         load_official(small(), clases=3)
