@@ -103,7 +103,10 @@ class BiRefNet(
         """
         Switches.check({k: v for k, v in kwargs.items() if k not in HUB})
         found = {"strict": True, "pretrained": False, "bb_pretrained": None, **kwargs}
+        folder = Path(pretrained_model_name_or_path)
         try:
+            if folder.is_dir() and not (folder / "config.json").is_file():
+                raise FileNotFoundError("it has no config.json")  # the mixin would take defaults
             model: BiRefNet = super().from_pretrained(pretrained_model_name_or_path, **found)
         except (AttributeError, OSError, RuntimeError, ValueError) as error:  # first: no config
             raise ValueError(

@@ -5,7 +5,7 @@ import os
 import pytest
 
 # Each of these fixtures takes long to make: the tests that use one run in one process.
-DEAR = ("smoke", "small_grid", "ranks", "whole_search", "real", "ask", "exported")
+DEAR = ("smoke", "small_grid", "ranks", "whole_search", "real", "ask", "exported", "official")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; runs set their own
@@ -13,11 +13,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a dear fixture together."""
+    """Keep the tests of a dear fixture together, of one with parameters those of each."""
     for item in items:
+        given = item.callspec.params if hasattr(item, "callspec") else {}
         for name in DEAR:
             if name in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(name))
+                group = f"{name}-{given[name]}" if name in given else name
+                item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -28,7 +28,7 @@ def moved(model: torch.nn.Module) -> torch.nn.Module:
     return model
 
 
-@pytest.mark.parametrize("backbone", ["pvt_v2_b0", "efficientnet_lite0", "swin_v1_t"])
+@pytest.mark.parametrize("backbone", ["pvt_v2_b0", "swin_v1_t"])  # that of lite is below
 def test_a_training_step_compiles_into_one_graph(backbone: str) -> None:
     torch._dynamo.reset()
     model = BiRefNet(backbone, aspp_channels=16, inter_channels=16, inward_channels=8)
