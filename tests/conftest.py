@@ -1,4 +1,4 @@
-"""How the tests share the machine when several processes run them."""
+"""How the tests share the machine when several processes run them, and their seed."""
 
 import os
 
@@ -20,6 +20,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if name in getattr(item, "fixturenames", ()):
                 group = f"{name}-{given[name]}" if name in given else name
                 item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures, which may draw as well
+def pytest_runtest_setup() -> None:
+    """Let no test depend on what the tests before it drew."""
+    import torch  # only now: see above
+
+    torch.manual_seed(0)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -71,4 +71,6 @@ def test_a_compiled_training_step_has_the_loss_and_the_gradients_of_the_eager_on
         loss.backward()
         found.append([loss.detach(), *(p.grad for p in model.parameters())])
     for a, b in zip(*found, strict=True):
-        assert torch.allclose(a, b, rtol=1e-6, atol=1e-9)
+        # of the largest in a tensor: cancellation leaves some of its elements few digits, and a
+        # bias before a batch norm has no gradient but that
+        assert float((a - b).abs().max()) <= 1e-8 * float(b.abs().max()) + 1e-9
