@@ -73,6 +73,8 @@ def learning_curves(summary: Summary) -> Figure | None:
             lower = add_axes(figure, _LEFT, _FOOT, _WIDE, heights[1])
             _draw(lower, apart, looks, bands=list(apart))
             lower.set_ylabel(f"difference (better {arrow(metric)})", labelpad=3)
+            # tick labels with more digits would push the axis' name off the figure
+            lower.ticklabel_format(axis="y", scilimits=(-4, 4))
         lower.set_xlabel("step", labelpad=2)
         _name_lines(lower, apart or main, looks, heights[-1], seed_counts(summary))
         _draw_small(figure, summary, looks, tall)

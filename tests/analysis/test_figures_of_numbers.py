@@ -12,7 +12,7 @@ from analysis.load import load, seed_means
 from analysis.strata import strata
 from analysis.summary import Summary, summarise
 
-from .drawings import drawn, lines, words
+from .drawings import drawn, lines, outside, words
 
 
 def test_the_difference_plot_names_contrasts_verdicts_and_p(full: Summary) -> None:
@@ -95,6 +95,15 @@ def test_the_lower_curves_are_paired_differences_from_the_baseline(full: Summary
         expected = float((last[arm] - last["bce"]).mean())
         assert float(np.asarray(line.get_ydata())[-1]) == pytest.approx(expected, abs=1e-12)
     assert words(drawn("curves", full)).count("released") == 1  # one name, at one line's end
+
+
+def test_tiny_differences_leave_their_axis_its_name(full: Summary) -> None:
+    results = load(full.results.folder)
+    column = results.history["val_F_weighted"]
+    results.history["val_F_weighted"] = 0.5 + (column - column.mean()) / 500
+    figure = drawn("curves", summarise(results))
+    figure.draw_without_rendering()
+    assert outside(figure) == []
 
 
 def test_of_many_arms_those_of_no_contrast_are_grey(make_grid: Any) -> None:
