@@ -27,6 +27,7 @@ ELSEWHERE = {
 }
 OTHER: dict[TaskName, TaskName] = {"masks": "text", "text": "masks"}
 CHOSEN = ("cut", "least_score")  # by each run, on its validation split
+NAMES = ("name", "preset")  # knobs that are text, whatever it looks like
 MOST_SEEDS = 1000  # from there on they are those of pilots and searches
 
 
@@ -51,7 +52,7 @@ def apply(grid: Grid, preset: Preset, texts: Sequence[str]) -> tuple[Grid, Prese
     _check(changed, new, tree)
     before, after = _values(grid, preset, given), _values(changed, new, given)
     told = [
-        f"{key}={shown(after[key][0])}"
+        f"{key}={after[key][0]}"
         for key in given
         if key not in (*INCIDENTAL, "seeds") and before[key] != after[key]
     ]
@@ -96,7 +97,8 @@ def _split(texts: Sequence[str], preset: Preset, task: TaskName) -> dict[str, st
             raise UserError(f"--set {key}: give {ELSEWHERE[key]} instead")
         if given.setdefault(key, text) != text:
             raise UserError(f"--set {key} is given twice: {given[key]!r} and {text!r}")
-        of_loss = key.startswith(("loss.pixel.", "loss.gradient."))  # the registry knows its knobs
+        part, _, knob = key.rpartition(".")  # the registry knows its knobs
+        of_loss = knob and part in ("loss.pixel", "loss.gradient")
         if key not in known and not of_loss:
             raise _unknown(key, preset, task)
     return given
@@ -142,12 +144,20 @@ def _replaced(config: C, changes: Tree, at: str = "") -> C:
     for name, change in changes.items():
         old = getattr(config, name)
         if hints[name] == Knobs:
-            values[name] = {**old, **{key: literal(text) for key, text in change.items()}}
+            values[name] = {**old, **{key: _knob(old, key, text) for key, text in change.items()}}
         elif is_dataclass(old) and not isinstance(old, type):
             values[name] = _replaced(old, change, f"{at}{name}.")
         else:
             values[name] = parsed(hints[name], change, f"{at}{name}")
     return replace(config, **values)  # type: ignore[type-var]
+
+
+def _knob(old: Knobs, key: str, text: str) -> Any:
+    """A knob's value; the old one where only its spelling differs, as of 2 and 2.0."""
+    new = text if key in NAMES else literal(text)
+    was = old.get(key)
+    spelled = was == new and not isinstance(was, bool) and not isinstance(new, bool)
+    return was if spelled else new
 
 
 def _seeds(text: str) -> int:
@@ -195,8 +205,8 @@ def _build(grid: Grid, preset: Preset, *, started: bool) -> None:
                 MAKERS[grid.task](switches.pop("preset"), **switches)
 
 
-def _values(grid: Grid, preset: Preset, given: Mapping[str, str]) -> dict[str, list[Any]]:
-    """What the keys stand for: one value of the preset, or one of each arm."""
+def _values(grid: Grid, preset: Preset, given: Mapping[str, str]) -> dict[str, list[str]]:
+    """What the keys stand for, as `--set` takes it: of the preset, or of each arm."""
     return {
         key: [_at(arm, key.split(".")) for arm in grid.arms.values()]
         if key.startswith("loss.")
@@ -205,7 +215,8 @@ def _values(grid: Grid, preset: Preset, given: Mapping[str, str]) -> dict[str, l
     }
 
 
-def _at(config: object, path: Sequence[str]) -> Any:
+def _at(config: object, path: Sequence[str]) -> str:
+    """A value as text, in which 1 and true differ; "" where there is none."""
     for name in path:
-        config = config.get(name) if isinstance(config, Mapping) else getattr(config, name)
-    return config
+        config = config.get(name, "") if isinstance(config, Mapping) else getattr(config, name)
+    return shown(config)

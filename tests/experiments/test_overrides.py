@@ -61,6 +61,20 @@ def test_what_changes_no_result_changes_no_name_and_no_cell(text: str) -> None:
     assert [cell.hash for cell in same.cells] == [cell.hash for cell in plain.cells]
 
 
+def test_the_same_number_spelled_otherwise_changes_no_name_and_no_cell() -> None:
+    plain, same = job(grid="db_loss"), job("boxes.least_side=2", grid="db_loss")
+    assert plain.preset.boxes["least_side"] == 2.0
+    assert same.study == plain.study
+    assert [cell.hash for cell in same.cells] == [cell.hash for cell in plain.cells]
+
+
+@pytest.mark.parametrize("text", ["model.freeze_backbone=1", "model.bb_pretrained=null"])
+def test_what_makes_other_cells_is_in_the_name_too(text: str) -> None:
+    plain, other = job(), job(text)  # one stage is frozen, where the preset freezes all
+    assert not {cell.hash for cell in plain.cells} & {cell.hash for cell in other.cells}
+    assert other.study == f"{plain.study}+{text}"
+
+
 def test_more_seeds_are_more_cells_of_the_same_study() -> None:
     few, many = job(), job("seeds=3")
     assert many.study == few.study
@@ -128,12 +142,15 @@ def test_no_value_leads_out_of_the_results_folder(tmp_path) -> None:
         ("data.augment=flop", "did you mean 'flip'?"),
         ("data.counts=8", "did you mean 'data.counts"),
         ("data.name=thin3d", "give --data instead"),
+        ("model.preset=lite,official", "unknown preset 'lite,official'"),
         ("model.inwar=none", "did you mean 'model.inward'?"),
         ("model.inward=imag", "did you mean 'image'?"),
         ("model.backbone=pvt_v2_b9", "did you mean 'pvt_v2_b5'?"),
         ("model.dropout=2", "dropout is 2, expected 0 to below 1"),
         ("model.multi_stage=false", "outward needs multi_stage=True"),
         ("loss.pixel.name=structur", "did you mean 'structure'?"),
+        ("loss.pixel.name=bce,iou", "unknown loss 'bce,iou'"),
+        ("loss.pixel.name.gamma=1", "did you mean 'loss.pixel.name'?"),
         ("loss.pixel.gamma=1", "'birefnet_pixel' has no knob 'gamma'"),
         ("loss.gradient.objective=bce", "are the same setting"),
         ("seeds=0", "seeds is 0, expected 1 to 999"),
