@@ -20,6 +20,19 @@ def unknown(kind: str, seen: str, known: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {seen!r}{hint} (known: {', '.join(known)})")
 
 
+def misnamed(kind: str, file: str, name: str) -> UserError:
+    """The error for a file, such as a copied one, whose grid or search has another name.
+
+    >>> misnamed("grid", "mine", "grad_loss").args[0]
+    "experiments/grids/mine.py holds a grid named 'grad_loss': its name is its file's, so 'mine'"
+    """
+    folder = {"grid": "grids", "search": "searches"}[kind]
+    return UserError(
+        f"experiments/{folder}/{file}.py holds a {kind} named {name!r}: its name is its file's, "
+        f"so {file!r}"
+    )
+
+
 def one_line(error: BaseException) -> str:
     """An error as a line of a message.
 

@@ -20,7 +20,7 @@ from experiments.config import (
 )
 from experiments.data import DataConfig
 from experiments.data.sources import SHIPPED, WORDS, configure
-from experiments.errors import UserError, unknown
+from experiments.errors import UserError, misnamed, unknown
 from experiments.files import weights_digest
 from experiments.metrics import GRADIENT, MAXIMA, METRICS
 
@@ -158,11 +158,14 @@ def find(name: str) -> Grid:
     """The grid of that name.
 
     Raises:
-        UserError: no such grid, with the nearest name.
+        UserError: no such grid, with the nearest name; a file whose grid has another name, whose
+            results would be among those of the grid it was copied from.
     """
     if name not in names():
         raise unknown("grid", name, names())
     grid: Grid = importlib.import_module(f"experiments.grids.{name}").GRID
+    if grid.name != name:
+        raise misnamed("grid", name, grid.name)
     return grid
 
 

@@ -6,7 +6,7 @@ import pkgutil
 from pathlib import Path
 from typing import NoReturn
 
-from experiments.errors import UserError
+from experiments.errors import UserError, one_line
 
 FOR_GRIDS = ("arm", "loss", "dry_run")  # what a search does not take
 PAIRS = ("set", "launcher_set")
@@ -179,7 +179,11 @@ def grids_help() -> str:
     lines = ["grids and their presets (time on 2 cores, two runs at once):"]
     abouts: dict[str, dict[str, str]] = {}
     for name in grids.names():
-        grid = grids.find(name)
+        try:
+            grid = grids.find(name)
+        except Exception as error:  # of one file, which may be half written
+            lines.append(f"  {name:<18}cannot be used: {one_line(error)}")
+            continue
         lines.append(f"  {name:<18}{grid.question}")
         for key, preset in grid.presets.items():
             abouts.setdefault(grid.task, {})[key] = preset.about

@@ -14,7 +14,7 @@ import optuna
 
 from experiments import searches
 from experiments.config import statements
-from experiments.errors import unknown
+from experiments.errors import misnamed, unknown
 from experiments.grid import Arm
 
 
@@ -56,9 +56,11 @@ def find(name: str) -> Search:
     """The search of that name.
 
     Raises:
-        UserError: no such search, with the nearest name.
+        UserError: no such search, with the nearest name; a file whose search has another name.
     """
     if name not in names():
         raise unknown("search", name, names())
     search: Search = importlib.import_module(f"experiments.searches.{name}").SEARCH
+    if search.name != name:
+        raise misnamed("search", name, search.name)
     return search

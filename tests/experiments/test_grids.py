@@ -1,21 +1,28 @@
 """Every grid's arms are losses that train, and a loss of one's own is one more arm."""
 
+import sys
 from dataclasses import replace
 from inspect import signature
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
+import experiments.grids
+import experiments.searches
 import losses
 from analysis.metrics import METRICS
 from experiments import grid as grids
 from experiments import task as tasks
+from experiments.cli.options import grids_help
 from experiments.config import LossConfig
 from experiments.errors import UserError
 from experiments.model import MAKERS
 from experiments.objective import Objective, grown
 from experiments.presets import PRESETS
+from experiments.search import search
 from models.birefnet import BiRefNetOutput
 from models.dbnet import DBOutput
 
@@ -135,6 +142,37 @@ def test_a_guard_is_anything_that_a_test_measures_and_that_the_analysis_knows() 
         grid = grids.find(name)
         grid = replace(grid, guards=grids.MEASURED[grid.task])
         assert some <= {*grid.guards} <= {*METRICS}
+
+
+def added(kind: ModuleType, code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a file `mine.py` among the grids or searches."""
+    (folder / "mine.py").write_text(code, encoding="utf-8")
+    monkeypatch.setattr(kind, "__path__", [*kind.__path__, str(folder)])
+    monkeypatch.delitem(sys.modules, f"{kind.__name__}.mine", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "find"),
+    [
+        (experiments.grids, "from experiments.grids.grad_loss import GRID", grids.find),
+        (experiments.searches, "from experiments.searches.structure import SEARCH", search.find),
+    ],
+)
+def test_a_copied_file_that_kept_the_name_inside_is_refused(
+    kind: ModuleType, code: str, find: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added(kind, code, tmp_path, monkeypatch)
+    with pytest.raises(UserError, match=r"/mine\.py holds a .* its name is its file's, so 'mine'"):
+        find("mine")
+
+
+def test_a_grid_s_file_with_a_mistake_does_not_take_the_help_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added(experiments.grids, "GRID = Grid()", tmp_path, monkeypatch)
+    told = grids_help()
+    assert "mine              cannot be used: NameError: name 'Grid' is not defined" in told
+    assert grids.find("which_loss").question in told
 
 
 def test_a_registered_loss_is_one_more_arm_with_a_contrast() -> None:
