@@ -44,8 +44,8 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = p.add_mutually_exclusive_group(required=True)
-    what.add_argument("--grid", metavar="NAME", help="which grid (see below)")
-    what.add_argument("--search", metavar="NAME", help="which search (see below)")
+    what.add_argument("--grid", type=given, metavar="NAME", help="which grid (see below)")
+    what.add_argument("--search", type=given, metavar="NAME", help="which search (see below)")
     _what_is_run(p.add_argument_group("what is run"))
     _how_it_runs(p.add_argument_group("how it runs"))
     return p
@@ -74,20 +74,38 @@ def check(options: argparse.Namespace) -> None:
         raise UserError("--launcher-set is for jobs of a cluster: give --launcher slurm too")
 
 
+def given(text: str) -> str:
+    """A value that is one: taken as left out, an empty one would run something else."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; is it a shell variable without a value?")
+    return text
+
+
+def path(text: str) -> Path:
+    """A path; an empty one would be the current folder."""
+    return Path(given(text))
+
+
 def _what_is_run(p: argparse._ArgumentGroup) -> None:
     p.add_argument(
         "--preset", default="laptop", metavar="NAME", help="its scale (default: laptop; see below)"
     )
     p.add_argument(
         "--data",
+        type=given,
         metavar="SET",
         help="what ships: embedded or thin3d, for a grid of text words; or yours: a folder with "
         "train/, val/ and test/, or train=PATH,val=PATH,test=PATH; several joined by +; text as "
         "ICDAR 2013 or 2015, Total-Text or MhLiao/DB lay it out",
     )
-    p.add_argument("--image-dir", metavar="NAME", help="the images' folder in those of --data")
     p.add_argument(
-        "--mask-dir", metavar="NAME", help="the masks' or annotations' folder in those of --data"
+        "--image-dir", type=given, metavar="NAME", help="the images' folder in those of --data"
+    )
+    p.add_argument(
+        "--mask-dir",
+        type=given,
+        metavar="NAME",
+        help="the masks' or annotations' folder in those of --data",
     )
     p.add_argument(
         "--arm", action="append", default=[], metavar="NAME", help="only this arm (repeatable)"
@@ -101,7 +119,7 @@ def _what_is_run(p: argparse._ArgumentGroup) -> None:
     )
     p.add_argument(
         "--start",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="start every run from this official BiRefNet checkpoint, whose model it then is",
     )
@@ -127,7 +145,7 @@ def _how_it_runs(p: argparse._ArgumentGroup) -> None:
     p.add_argument(
         "--dry-run", action="store_true", help="tell what would run and how long, run nothing"
     )
-    p.add_argument("--out", type=Path, metavar="DIR", help="default: results/<grid>/<preset>")
+    p.add_argument("--out", type=path, metavar="DIR", help="default: results/<grid>/<preset>")
     p.add_argument(
         "--workers",
         type=int,
@@ -137,6 +155,7 @@ def _how_it_runs(p: argparse._ArgumentGroup) -> None:
     )
     p.add_argument(
         "--storage",
+        type=given,
         metavar="URL",
         help="postgresql+psycopg://user@host/db that several machines share "
         "(default: a SQLite file in --out)",

@@ -144,6 +144,15 @@ def test_a_mistake_is_named_with_its_fix(options, message, capsys, monkeypatch) 
 
 
 @pytest.mark.parametrize(
+    "option", ["--grid", "--data", "--image-dir", "--mask-dir", "--start", "--out", "--storage"]
+)
+def test_an_empty_value_is_not_taken_as_left_out(option: str, capsys) -> None:
+    code, told = mistaken(["--grid", "grad_loss", option, "", "--list"], capsys)
+    assert code == 2
+    assert told.startswith(f"error: argument {option}: is empty; is it a shell variable")
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--out", "/proc/nowhere"], "cannot write to /proc/nowhere"),
