@@ -61,7 +61,7 @@ class History:
             draft.write_bytes(kept)
         self._file = path.open("a", newline="", encoding="utf-8")
         if self.tensorboard:
-            self._board = _board(self.folder / "tensorboard", step)
+            self._board = board()(self.folder / "tensorboard", purge_step=step)
 
     def add(self, row: Mapping[str, float], *, flush: bool = False) -> None:
         """Append a row."""
@@ -91,11 +91,16 @@ class History:
         return self._file
 
 
-def _board(folder: Path, step: int) -> "SummaryWriter":
+def board() -> "type[SummaryWriter]":
+    """What writes for TensorBoard.
+
+    Raises:
+        UserError: it is not there.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UserError(
             f'TensorBoard is not installed ({error}): pip install -e ".[tensorboard]"'
         ) from error
-    return SummaryWriter(folder, purge_step=step)
+    return SummaryWriter

@@ -110,11 +110,16 @@ def start(job: "Job", options: argparse.Namespace, ledger: "Ledger", todo: "list
 
     Returns:
         0; 2 where nothing can be stored; or 128 + the signal that stopped it.
+
+    Raises:
+        UserError: what this machine lacks, where the runs are to be on it.
     """
     from experiments import distributed
     from experiments.workers import launch, slots, supervise, worker
     from experiments.workers.ranks import lead
 
+    if todo and options.launcher == "local":
+        slots.check(job.runtime)
     waiting = sum(state.state != "running" for state in ledger.states(todo).values())
     most = slots.at_once(job.preset.train.threads, job.runtime.device)
     count = min(job.workers or most, max(1, waiting))

@@ -62,6 +62,7 @@ def _start(settings: Settings, options: argparse.Namespace) -> int:
         print(f"{stale} complete settings belong to earlier data, code, scale or definition; kept")
     if not todo:
         return 0
+    slots.check(chosen.runtime)
     return supervise.run_workers(
         worker.work,
         (chosen, settings.slots),

@@ -1,6 +1,8 @@
-"""How many runs a machine does at once, and which of its GPUs each of them gets."""
+"""What a machine has for runs: how many at once, and which of its GPUs each of them gets."""
 
 import os
+
+from experiments.config import Runtime
 
 
 def deal_gpu(index: int) -> None:
@@ -35,6 +37,22 @@ def at_once(threads: int, device: str) -> int:
 
     gpus = torch.cuda.device_count() if device != "cpu" else 0
     return gpus or max(1, cores() // threads)
+
+
+def check(runtime: Runtime) -> None:
+    """Refuse what this machine does not have before every run fails for it.
+
+    Raises:
+        UserError: it has no GPU, or no TensorBoard.
+    """
+    import torch
+
+    from experiments import device, history
+
+    if runtime.device == "cuda" and not torch.cuda.is_available():
+        device.choose(runtime.device)  # not where there is one: that would start CUDA here
+    if runtime.tensorboard:
+        history.board()
 
 
 def cores() -> int:

@@ -1,16 +1,19 @@
 """Commands that are refused before anything runs, each with the reason and its fix."""
 
 import errno
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+import torch
 from PIL import Image
 
 from experiments import grid as grids
 from experiments import run as cli
 from experiments.errors import UserError
 from experiments.ledger import registration
+from experiments.workers import supervise
 from tests.experiments.commands import ROOT, SMOKE
 
 SEARCH = ["--search", "grad_hybrid"]
@@ -172,6 +175,22 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_runs(
     assert message in told
     assert "secret" not in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("what", [SMOKE, (*SEARCH, "--preset", "smoke")])
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [(["--device", "cuda"], "torch sees no GPU"), (["--tensorboard"], "[tensorboard]")],
+)
+def test_what_this_machine_lacks_is_no_failure_of_a_cell(
+    what, option, message, tmp_path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setattr(supervise, "run_workers", lambda *_, **__: pytest.fail("a worker began"))
+    code, told = mistaken([*what, "--out", str(tmp_path), *option], capsys)
+    assert code == 2
+    assert message in told
 
 
 @pytest.mark.parametrize(
