@@ -5,9 +5,11 @@ grid's, so a search only proposes arms: what they are worth, a grid decides.
 """
 
 import argparse
+from contextlib import suppress
 
 from experiments.errors import UserError
 from experiments.ledger.attempts import STRIKES
+from experiments.ledger.outage import StorageError
 from experiments.search import worker
 from experiments.search.plan import Plan, plan
 from experiments.search.report import listing, write, write_summary
@@ -42,11 +44,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _listed(chosen: Plan) -> str:
-    """The settings and their states; nothing is written."""
+    """The settings and their states; one whose worker died is not shown as running."""
     try:
         settings = Settings(chosen, make=False)
     except KeyError:  # nothing is there yet
         return f"0 of {chosen.budget} settings tried in {chosen.folder}"
+    except OSError as error:
+        raise UserError(f"cannot read {chosen.folder}: {error}") from error
+    with suppress(OSError, StorageError):  # what cannot be written may still be read
+        settings.revive(())
     return listing(settings)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from optuna.trial import FixedTrial
+from optuna.trial import FixedTrial, TrialState
 
 from analysis.load import load
 from experiments import run as cli
@@ -17,6 +17,7 @@ from experiments.grid import Arm  # noqa: F401  likewise
 from experiments.results import FINISHED
 from experiments.search import run as command
 from experiments.search import search as searches
+from experiments.search.study import Settings
 from experiments.workers import supervise
 from tests.experiments.parabola import plan_in
 
@@ -24,6 +25,14 @@ from tests.experiments.parabola import plan_in
 def test_a_look_at_a_search_that_was_never_run_makes_nothing(tmp_path) -> None:
     assert command._listed(plan_in(tmp_path)) == f"0 of 12 settings tried in {tmp_path}"
     assert not list(tmp_path.iterdir())
+
+
+def test_the_list_does_not_show_a_setting_whose_worker_died_as_running(tmp_path) -> None:
+    settings = Settings(plan_in(tmp_path))
+    settings.begin("failed")
+    first = settings.study.get_trials()[0]
+    settings.storage.set_trial_state_values(first._trial_id, TrialState.RUNNING)
+    assert command._listed(plan_in(tmp_path)).splitlines()[0].split()[:2] == ["0", "failed"]
 
 
 @pytest.fixture(scope="module")
