@@ -134,7 +134,8 @@ def start(job: "Job", options: argparse.Namespace, ledger: "Ledger", todo: "list
     )
     if stale := ledger.superseded(job.cells):
         print(
-            f"{len(stale)} complete cells are of an earlier definition of arm, data or code; kept"
+            f"{len(stale)} complete cells are of an earlier definition of arm, data or code, or "
+            "of an arm that this command leaves out; kept"
         )
     if distributed.launched():  # the other ranks wait to hear that there is nothing, too
         return lead(job, ledger, todo)

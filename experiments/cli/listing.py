@@ -46,7 +46,8 @@ def listing(job: Job) -> str:
     lines = [*table(rows), f"{done} of {len(job.chosen)} cells complete in {job.folder}"]
     if old:
         lines.append(
-            f"{len(old)} superseded: complete by an earlier definition of arm, data or code; kept"
+            f"{len(old)} superseded: complete by an earlier definition of arm, data or code, or "
+            "of an arm that this command leaves out; kept"
         )
     return "\n".join(lines)
 

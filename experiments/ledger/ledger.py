@@ -5,7 +5,7 @@ where none waits. Arm and hash are user attributes, so that a grid may grow new 
 """
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -190,13 +190,16 @@ class Ledger:
         known = self._attempts(cells)
         return {cell.hash: self._state(cell, known[cell.hash]) for cell in cells}
 
-    def superseded(self, cells: Iterable["Cell"]) -> list[CellState]:
-        """The complete cells of another definition of their arm, data or code than `cells`."""
-        hashes = {cell.hash for cell in cells}
+    def superseded(self, cells: Sequence["Cell"]) -> list[CellState]:
+        """The complete cells of these seeds that are none of `cells`.
+
+        They are of another definition of arm, data or code, or of an arm that is left out.
+        """
+        hashes, seeds = {cell.hash for cell in cells}, {cell.seed for cell in cells}
         return [
             state_of(t.user_attrs["arm"], t.user_attrs["seed"], t.user_attrs["hash"], [t])
             for t in self._trials(TrialState.COMPLETE)
-            if t.user_attrs["hash"] not in hashes
+            if t.user_attrs["hash"] not in hashes and t.user_attrs["seed"] in seeds
         ]
 
     def running(self, cells: Sequence["Cell"]) -> list[Running]:

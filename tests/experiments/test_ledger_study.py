@@ -31,6 +31,13 @@ def test_another_definition_makes_new_cells_and_keeps_the_old_ones(tmp_path) -> 
     assert states(ledger, old) == ["complete"] * 2
 
 
+def test_seeds_that_a_command_leaves_out_are_not_superseded(tmp_path) -> None:
+    ledger, todo = Ledger(tmp_path, "study"), cells(3)
+    ledger.enqueue(todo)
+    drain(tmp_path, None, todo)
+    assert ledger.superseded(todo[:2]) == []
+
+
 @pytest.mark.parametrize("name", ["what?", "50% done", "a b", "a#b@c"])
 def test_a_folder_of_any_name_holds_its_ledger(tmp_path, name) -> None:
     folder, todo = tmp_path / name, cells(1)
