@@ -94,6 +94,11 @@ def plan(options: argparse.Namespace) -> Plan:
         if text.startswith(("loss.", "seeds=")):
             raise UserError(f"--set {text}: a search draws its losses, and its seeds are its own")
     job = prepare(argparse.Namespace(**{**vars(options), "grid": search.grid}))
+    if options.trials is None and options.preset not in search.trials:
+        raise UserError(
+            f"search {search.name!r} names no budget for preset {options.preset!r} (for: "
+            f"{', '.join(search.trials)}): give --trials"
+        )
     folder = options.out or PROJECT / "results" / "search" / search.name / job.preset_name
     _check_folder(folder, search.name, job.preset_name)
     return Plan(
@@ -112,10 +117,17 @@ def plan(options: argparse.Namespace) -> Plan:
 def _check_folder(folder: Path, search: str, preset: str) -> None:
     if (folder / "grid.json").exists():
         raise UserError(f"{folder} is a grid's; a search writes into a folder of its own")
-    if (folder / "search.json").is_file():
-        there = json.loads((folder / "search.json").read_text(encoding="utf-8"))
-        if (there["search"], there["preset"]) != (search, preset):
+    file = folder / "search.json"
+    if file.is_file():
+        try:
+            there = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
             raise UserError(
-                f"{folder} holds search {there['search']}/{there['preset']}, and this is "
-                f"{search}/{preset}; choose another --out"
+                f"{file} is no JSON ({error}); delete it, and it is written anew"
+            ) from error
+        theirs = there.get("search"), there.get("preset")
+        if theirs != (search, preset):
+            raise UserError(
+                f"{folder} holds search {theirs[0]}/{theirs[1]}, and this is {search}/{preset}; "
+                "choose another --out"
             )

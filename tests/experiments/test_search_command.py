@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -15,6 +16,7 @@ from experiments.artifacts import FOLDER
 from experiments.config import PROJECT, LossConfig  # noqa: F401  an arm is evaluated with it
 from experiments.grid import Arm  # noqa: F401  likewise
 from experiments.results import FINISHED
+from experiments.search import plan as plans
 from experiments.search import run as command
 from experiments.search import search as searches
 from experiments.search.study import Settings
@@ -111,6 +113,27 @@ def test_a_search_does_not_write_into_a_grids_folder(tmp_path, capsys) -> None:
     assert cli.main(options) == 2
     assert "a folder of its own" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["grid.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [("{}", "holds search None/None"), ("{", "is no JSON")]
+)
+def test_a_folder_s_search_file_of_something_else_is_refused(
+    content: str, told: str, tmp_path, capsys
+) -> None:
+    (tmp_path / "search.json").write_text(content, encoding="utf-8")
+    options = ["--search", "structure", "--preset", "smoke", "--out", str(tmp_path), "--list"]
+    assert cli.main(options) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_preset_for_which_a_search_names_no_budget_takes_one(monkeypatch, capsys) -> None:
+    other = replace(searches.find("structure"), trials={"laptop": 40})
+    monkeypatch.setattr(plans, "find", lambda _: other)
+    options = ["--search", "structure", "--preset", "smoke", "--list"]
+    assert cli.main(options) == 2
+    assert "names no budget for preset 'smoke' (for: laptop)" in capsys.readouterr().err
+    assert cli.main([*options, "--trials", "2"]) == 0
 
 
 def test_a_search_interrupted_at_once_keeps_its_folder_from_another_one(
