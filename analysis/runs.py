@@ -17,7 +17,7 @@ MASK = ("area", "outline", "components")  # what describes an image's mask
 COLUMNS = ("image", "group", *MASK, "metric", "value")
 MAY_LACK = {"steps_90"}  # a metric that a run of an arm may lack: it then has no mean
 # Settings on which no result depends; runs may differ in them and still be of one preset.
-INCIDENTAL = ("cache", "image_dir", "mask_dir", "name", "save_seconds", "workers")
+INCIDENTAL = ("cache", "image_dir", "mask_dir", "name", "save_seconds", "start", "workers")
 
 
 @dataclass(frozen=True)

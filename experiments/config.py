@@ -34,14 +34,15 @@ CODE_FILES = (
     "task.py",
     "train.py",
 )
-# Fields that are no part of a run's identity, as no result depends on them: where its data lie
-# (the digest of their contents counts), who decodes them, when it saves.
+# Fields that are no part of a run's identity, as no result depends on them: where its data and
+# the checkpoint of --start lie (digests of their contents count), who decodes, when it saves.
 INCIDENTAL = (
     "data.cache",
     "data.image_dir",
     "data.mask_dir",
     "data.name",
     "data.workers",
+    "model.start",
     "train.save_seconds",
 )
 
@@ -156,7 +157,7 @@ def deciding(config: RunConfig) -> dict[str, Any]:
     plain = config.as_dict()
     for path in INCIDENTAL:
         section, name = path.split(".")
-        plain[section].pop(name)
+        plain[section].pop(name, None)
     return plain
 
 

@@ -1,5 +1,6 @@
 """Runs that start from an official checkpoint."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def test_a_checkpoint_that_changed_is_refused(started: RunConfig, checkpoint: Pa
     checkpoint.write_bytes(b"something else")
     with pytest.raises(UserError, match=r"is not the file .* of this run any more"):
         build_model(started)
+
+
+def test_where_the_checkpoint_lies_makes_no_other_run(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    copied = Path(shutil.copy(checkpoint, tmp_path / "elsewhere"))
+    hashes = []
+    for file in (checkpoint, copied):
+        options = ["--grid", "grad_loss", "--preset", "smoke", "--start", str(file)]
+        hashes.append([cell.hash for cell in jobs.prepare(parser().parse_args(options)).cells])
+    assert hashes[0] == hashes[1]
 
 
 def test_an_encoder_from_a_file_counts_by_what_is_in_it(tmp_path: Path) -> None:
