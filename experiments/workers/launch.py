@@ -18,7 +18,7 @@ from experiments.errors import UserError
 from experiments.files import whole
 from experiments.grid import Cell
 from experiments.ledger.ledger import Ledger
-from experiments.ledger.outage import StorageError, has_password
+from experiments.ledger.outage import StorageError, has_password, parse
 from experiments.workers.progress import Bars
 from experiments.workers.supervise import STILLBORN
 from experiments.workers.worker import claim_and_run
@@ -190,7 +190,8 @@ def _check_storage(storage: str | None, cluster: str) -> None:
             "--storage holds a password, which would be written into the jobs' files; put it into "
             "~/.pgpass (host:port:database:user:password, mode 600) and leave it out here"
         )
-    if storage is None and cluster == "slurm":
+    here = storage is None or parse(storage).get_backend_name() == "sqlite"
+    if here and cluster == "slurm":
         raise UserError(
             "jobs on several machines need --storage postgresql+psycopg://user@host/database; a "
             "SQLite file is for one machine"

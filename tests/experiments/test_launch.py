@@ -54,6 +54,7 @@ def test_jobs_run_the_cells_and_a_second_command_submits_none(
     [
         (["--storage", "postgresql+psycopg://me:secret@host/db"], r"\.pgpass"),
         ([], "need --storage postgresql"),
+        (["--storage", "sqlite:///ledger.db"], "a SQLite file is for one machine"),
         ([*SLURM, "--launcher-set", "nonsense=1"], "nonsense"),
         (["--storage", "postgresql+psycopg://me@host/db"], "slurm"),
     ],
