@@ -125,12 +125,21 @@ class LossConfig:
     """Main loss by its registry name and knobs; gradient supervision's knobs and weight.
 
     `labels` are the knobs of a DB head's labels, from `shrink` to `shrink_end` over the run.
+
+    Raises:
+        UserError: a weight below 0, which would train for a larger loss.
     """
 
     pixel: Knobs = field(default_factory=lambda: {"name": "birefnet_pixel"})
     gradient: Knobs = field(default_factory=lambda: {"objective": "none"})
     gradient_weight: float = 1.0
     labels: Knobs = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.gradient_weight < math.inf:
+            raise UserError(
+                f"loss.gradient_weight is {self.gradient_weight}, expected a number of at least 0"
+            )
 
 
 @dataclass(frozen=True)

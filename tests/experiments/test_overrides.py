@@ -151,6 +151,7 @@ def test_no_value_leads_out_of_the_results_folder(tmp_path) -> None:
         ("loss.pixel.name=structur", "did you mean 'structure'?"),
         ("loss.pixel.name=bce,iou", "unknown loss 'bce,iou'"),
         ("loss.pixel.name.gamma=1", "did you mean 'loss.pixel.name'?"),
+        ("loss.gradient_weight=-1", "loss.gradient_weight is -1.0, expected a number of at least"),
         ("loss.pixel.gamma=1", "'birefnet_pixel' has no knob 'gamma'"),
         ("loss.gradient.objective=bce", "are the same setting"),
         ("seeds=0", "seeds is 0, expected 1 to 999"),
