@@ -36,6 +36,8 @@ def initial_rms(config: RunConfig) -> float:
     torch.manual_seed(config.seed)
     inputs = normalise(images)
     out = model(inputs)
+    if not out.gradient_logits:  # a model without outward reference
+        return 0.0
     term = objective(out, inputs, targets, 0.0)["gradient"]
     grads = torch.autograd.grad(term, out.gradient_logits, allow_unused=True)
     squares = [g.square().mean() for g in grads if g is not None]
@@ -51,7 +53,7 @@ def shares(config: RunConfig) -> tuple[list[float], float]:
     return history["grad_share"].dropna().tolist(), float(scores.iloc[-1])
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     p = argparse.ArgumentParser(
         prog="python -m experiments.pilot",
@@ -63,18 +65,27 @@ def main() -> int:
     p.add_argument("--arm", action="append", help="only this arm (repeatable)")
     p.add_argument("--weight", type=float, help="try this gradient weight instead")
     p.add_argument("--no-train", action="store_true", help="initial rms only")
-    options = p.parse_args()
     try:
-        grid = grids.find(options.grid)
-        if grid.task != "masks":
-            raise UserError(f"{grid.name!r} is a grid of {grid.task}: no gradient supervision")
-        preset = grids.find_preset(grid, options.preset)
-        for name in options.arm or ():
-            if name not in grid.arms:
-                raise unknown(f"arm of {grid.name!r}", name, grid.arms)
+        pilot(p.parse_args(arguments))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def pilot(options: argparse.Namespace) -> None:
+    """Print a line for each arm.
+
+    Raises:
+        UserError: unknown names, a grid of text, or a run that cannot be.
+    """
+    grid = grids.find(options.grid)
+    if grid.task != "masks":
+        raise UserError(f"{grid.name!r} is a grid of {grid.task}: no gradient supervision")
+    preset = grids.find_preset(grid, options.preset)
+    for name in options.arm or ():
+        if name not in grid.arms:
+            raise unknown(f"arm of {grid.name!r}", name, grid.arms)
     names = dict.fromkeys([grid.baseline, *(options.arm or grid.arms)])
     rms: dict[str, float] = {}
     for name in names:
@@ -91,7 +102,6 @@ def main() -> int:
             line += f"  grad_share {' '.join(f'{x:.4f}' for x in found)}"
             line += f"  mean {sum(found) / len(found):.4f}  validation {grid.primary} {value:.3f}"
         print(line, flush=True)
-    return 0
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ import experiments.searches
 import losses
 from analysis.metrics import METRICS
 from experiments import grid as grids
+from experiments import pilot
 from experiments import task as tasks
 from experiments.cli.options import grids_help
-from experiments.config import LossConfig
+from experiments.config import LossConfig, RunConfig
 from experiments.errors import UserError
 from experiments.model import MAKERS
 from experiments.objective import Objective, grown
@@ -142,6 +143,17 @@ def test_a_guard_is_anything_that_a_test_measures_and_that_the_analysis_knows() 
         grid = grids.find(name)
         grid = replace(grid, guards=grids.MEASURED[grid.task])
         assert some <= {*grid.guards} <= {*METRICS}
+
+
+def test_the_pilot_finds_no_gradient_where_no_gradient_is_predicted(tiny: RunConfig) -> None:
+    assert pilot.initial_rms(tiny) > 0
+    assert pilot.initial_rms(replace(tiny, model={**tiny.model, "outward": False})) == 0
+
+
+def test_a_mistake_in_a_pilot_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--grid", "grad_loss", "--preset", "smoke", "--arm", "bce", "--weight", "-1"]
+    assert pilot.main(options) == 2
+    assert capsys.readouterr().err.startswith("error: loss.gradient_weight is -1.0, expected")
 
 
 def added(kind: ModuleType, code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
