@@ -12,7 +12,7 @@ supervision alone; `bce - bce_released` measures the repair as a whole: gate, sq
 weight together. The pixel loss is `birefnet_pixel` in its per-image form in all arms.
 
 `scale` and WEIGHT come from `python -m experiments.pilot --grid grad_loss`, run on the laptop
-preset with seeds that the grid does not use; for `bench` and `paper` the weight was not piloted.
+preset with seeds that the grid does not use; at the other scales the weight was not piloted.
 
     python experiments/run.py --grid grad_loss                       2 cores, half an hour
     python experiments/run.py --grid grad_loss --preset smoke        2 cores, half a minute
