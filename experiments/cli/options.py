@@ -94,7 +94,7 @@ def _what_is_run(p: argparse._ArgumentGroup) -> None:
         "--data",
         type=given,
         metavar="SET",
-        help="what ships: embedded or thin3d, for a grid of text words; or yours: a folder with "
+        help="what ships: embedded or thin3d (for a grid of text: words); or yours: a folder with "
         "train/, val/ and test/, or train=PATH,val=PATH,test=PATH; several joined by +; text as "
         "ICDAR 2013 or 2015, Total-Text or MhLiao/DB lay it out",
     )

@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "model",
         metavar="MODEL",
-        help="a run's folder, or an official checkpoint: a file, or its name on the hub",
+        help="a run's folder, or an official checkpoint: a file, a folder, or its name on the hub",
     )
     p.add_argument("images", type=Path, metavar="IMAGES", help="a folder of images, or one image")
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="where files go")
