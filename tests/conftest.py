@@ -3,6 +3,17 @@
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples each time, however slow the machine is.
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
 
 # Each of these fixtures takes long to make: the tests that use one run in one process.
 DEAR = ("smoke", "small_grid", "ranks", "whole_search", "real", "ask", "exported", "official")

@@ -41,7 +41,7 @@ def test_a_box_of_100_by_20_has_a_depth_of_7_and_a_core_of_86_by_6() -> None:
     assert taught[33, 44] == 0, "corners are round"
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(words=anything)
 def test_no_polygon_raises_and_every_map_is_in_its_range(words: list[Word]) -> None:
     core, valid, near, taught = labels(*words)
@@ -59,7 +59,7 @@ def test_no_polygon_raises_and_every_map_is_in_its_range(words: list[Word]) -> N
     assert not taught[valid == 0].any()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(words=anything, order=st.randoms())
 def test_the_order_of_words_does_not_matter(words: list[Word], order: Random) -> None:
     mixed = list(words)
@@ -67,7 +67,7 @@ def test_the_order_of_words_does_not_matter(words: list[Word], order: Random) ->
     assert (labels(*words) == labels(*mixed)).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(words=ordinary, ignored=st.booleans())
 def test_maps_move_with_flips_transposes_and_the_direction_of_the_outline(
     words: list[Word], ignored: bool
@@ -90,7 +90,7 @@ def test_maps_move_with_flips_transposes_and_the_direction_of_the_outline(
         assert np.abs(maps[2] - other[2]).max() < 1e-5
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(words=ordinary)
 def test_three_times_the_size_has_the_same_values_at_the_same_places(words: list[Word]) -> None:
     large = text_labels(

@@ -88,7 +88,7 @@ def test_a_mask_has_a_word_for_each_component_and_ignores_small_ones() -> None:
     assert near[45:].max() == np.float32(0.3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 20), st.integers(1, 20), st.floats(0, 1))
 def test_no_mask_raises(seed: int, height: int, width: int, share: float) -> None:
     drawing = np.random.default_rng(seed).random((height, width)) < share

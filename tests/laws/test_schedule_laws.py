@@ -10,7 +10,7 @@ import losses
 from losses import schedules
 from losses.laws import check
 
-QUIET = settings(derandomize=True, max_examples=200, deadline=None, database=None)
+CASES = settings(max_examples=200)
 WEIGHTS = st.floats(0.01, 100)
 
 
@@ -47,14 +47,14 @@ def ends(config: dict[str, object]) -> tuple[object, object]:
     return config.get("start", config.get("value")), config.get("end", config.get("value"))
 
 
-@QUIET
+@CASES
 @given(config=configs())
 def test_both_ends_are_exact(config: dict[str, object]) -> None:
     schedule = schedules.from_config(config)
     assert (schedule(0.0), schedule(1.0)) == ends(config)
 
 
-@QUIET
+@CASES
 @given(config=configs(), at=st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_a_run_that_resumes_has_the_weights_of_one_that_did_not_stop(
     config: dict[str, object], at: list[float]
@@ -66,7 +66,7 @@ def test_a_run_that_resumes_has_the_weights_of_one_that_did_not_stop(
     assert [used(u) for u in reversed(at)] == before[::-1]
 
 
-@QUIET
+@CASES
 @given(config=configs(), u=st.floats(0, 1 - 1e-9))
 def test_a_schedule_declared_continuous_moves_little_in_a_little_time(
     config: dict[str, object], u: float
@@ -90,7 +90,7 @@ def test_only_steps_are_declared_to_jump() -> None:
     assert [n for n, s in made.items() if not s.continuous] == ["steps"]
 
 
-@settings(QUIET, max_examples=20)
+@settings(CASES, max_examples=20)
 @given(config=configs())
 def test_a_loss_whose_weight_a_schedule_drives_keeps_law_15(config: dict[str, object]) -> None:
     driven = losses.build("dice_bce", bce_weight=config)

@@ -19,7 +19,7 @@ def weighted(name: str, case: Case, weight: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(derandomize=True, max_examples=100, deadline=None, database=None)
+@settings(max_examples=100)
 @given(
     seed=st.integers(0, 10**6),
     mask=st.sampled_from(["none", "some", "one_empty"]),

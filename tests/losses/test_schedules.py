@@ -26,7 +26,7 @@ def test_the_ends_are_exact(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MADE)
-@settings(derandomize=True, max_examples=200, deadline=None, database=None)
+@settings(max_examples=200)
 @given(u=st.floats(0, 1), v=st.floats(0, 1))
 def test_a_value_depends_on_progress_alone(name: str, u: float, v: float) -> None:
     schedule, _, _ = MADE[name]
@@ -36,7 +36,7 @@ def test_a_value_depends_on_progress_alone(name: str, u: float, v: float) -> Non
 
 
 @pytest.mark.parametrize("name", MADE)
-@settings(derandomize=True, max_examples=200, deadline=None, database=None)
+@settings(max_examples=200)
 @given(u=st.floats(0, 1 - 1e-6))
 def test_a_schedule_declared_continuous_has_no_jump(name: str, u: float) -> None:
     schedule, _, _ = MADE[name]
