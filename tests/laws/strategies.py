@@ -30,9 +30,6 @@ def reached(loss: Subject, law: Law, count: int) -> int:
 
     @settings(
         max_examples=count,
-        derandomize=True,
-        deadline=None,
-        database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(recipe=recipes(loss.kind, law))

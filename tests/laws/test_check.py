@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import losses
 from losses import image_mean, prepare, reduce
+from losses.db import DB_FLAVOURS
 from losses.laws import BY_NUMBER, check, make_case, plain, score
 from losses.laws.__main__ import main
 from losses.laws.recipes import Recipe, Wants
@@ -170,3 +171,14 @@ def test_losses_of_an_installed_library_are_scored_beside_ours(
     assert "DiceLoss 2: takes no mask" in out
     sys.modules.pop("monai.losses")
     sys.modules.pop("monai")
+
+
+def test_law_9_takes_a_sum_over_pixels_whose_slopes_float16_holds_and_no_greater() -> None:
+    recipe = Recipe("db", 1, size=(2, 36, 36))  # float16: an odd seed
+    summed = losses.build("db", **DB_FLAVOURS["paper"])
+    assert BY_NUMBER[9](summed, recipe.case())
+
+    def steep(logits: Tensor, target: Tensor, *, mask=None, reduction="mean") -> Tensor:
+        return 1e7 * sound(logits, target, mask=mask, reduction=reduction)
+
+    assert 9 in broken_by(steep)
