@@ -147,20 +147,30 @@ def check_folder(folder: Path, grid: str, preset: str) -> None:
     reference = PROJECT / "results" / "reference"
     if folder.resolve().is_relative_to(reference):
         raise UserError(f"{reference} holds committed results; choose another --out")
-    file = folder / "grid.json"
-    if file.is_file():
-        try:
-            there = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(
-                f"{file} is no JSON ({error}); delete it, and it is written anew"
-            ) from error
-        theirs = there.get("grid"), there.get("preset")
-        if theirs != (grid, preset):
-            raise UserError(
-                f"{folder} holds results of {theirs[0]}/{theirs[1]}, and this is "
-                f"{grid}/{preset}; choose another --out"
-            )
+    check_same(folder, "grid", grid, preset)
+
+
+def check_same(folder: Path, kind: str, name: str, preset: str) -> None:
+    """Refuse a folder whose `grid.json` or `search.json` is of another one.
+
+    Raises:
+        UserError: it is, or is no JSON.
+    """
+    file = folder / f"{kind}.json"
+    if not file.is_file():
+        return
+    try:
+        there = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{file} is no JSON ({error}); delete it, and it is written anew"
+        ) from error
+    theirs = there.get(kind), there.get("preset")
+    if theirs != (name, preset):
+        raise UserError(
+            f"{folder} holds {kind} {theirs[0]}/{theirs[1]}, and this is {name}/{preset}; "
+            "choose another --out"
+        )
 
 
 def label(text: str) -> str:

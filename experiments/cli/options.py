@@ -102,10 +102,7 @@ def _what_is_run(p: argparse._ArgumentGroup) -> None:
         "--image-dir", type=given, metavar="NAME", help="the images' folder in those of --data"
     )
     p.add_argument(
-        "--mask-dir",
-        type=given,
-        metavar="NAME",
-        help="the masks' or annotations' folder in those of --data",
+        "--mask-dir", type=given, metavar="NAME", help="likewise the masks' or annotations' folder"
     )
     p.add_argument(
         "--arm", action="append", default=[], metavar="NAME", help="only this arm (repeatable)"

@@ -1,13 +1,12 @@
 """A search at a preset in a folder: resolved from the options, before anything is written."""
 
 import argparse
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from experiments import distributed
 from experiments import grid as grids
-from experiments.cli.job import prepare
+from experiments.cli.job import check_same, prepare
 from experiments.config import PROJECT, Runtime, run_hash
 from experiments.errors import UserError
 from experiments.grid import Arm, Cell, Grid, Preset
@@ -117,17 +116,4 @@ def plan(options: argparse.Namespace) -> Plan:
 def _check_folder(folder: Path, search: str, preset: str) -> None:
     if (folder / "grid.json").exists():
         raise UserError(f"{folder} is a grid's; a search writes into a folder of its own")
-    file = folder / "search.json"
-    if file.is_file():
-        try:
-            there = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(
-                f"{file} is no JSON ({error}); delete it, and it is written anew"
-            ) from error
-        theirs = there.get("search"), there.get("preset")
-        if theirs != (search, preset):
-            raise UserError(
-                f"{folder} holds search {theirs[0]}/{theirs[1]}, and this is {search}/{preset}; "
-                "choose another --out"
-            )
+    check_same(folder, "search", search, preset)

@@ -40,7 +40,7 @@ def test_a_full_disk_is_told_before_anything_runs(tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [("{}", "holds results of None/None"), ("{", "is no JSON")]
+    ("content", "told"), [("{}", "holds grid None/None"), ("{", "is no JSON")]
 )
 def test_a_folder_s_grid_file_of_something_else_is_refused(
     content: str, told: str, tmp_path, capsys
@@ -65,7 +65,7 @@ def test_a_folder_of_another_preset_or_grid_is_refused(smoke, capsys) -> None:
     for options in (["--preset", "laptop"], ["--preset", "smoke", "--set", "train.lr=2e-3"]):
         options = ["--grid", "grad_loss", *options, "--out", str(folder)]
         assert cli.main([*options, "--list"]) == 2
-        assert "holds results of grad_loss/smoke" in capsys.readouterr().err
+        assert "holds grid grad_loss/smoke" in capsys.readouterr().err
 
 
 def test_workers_mean_nothing_under_torchrun(monkeypatch, capsys) -> None:
