@@ -32,10 +32,14 @@ def hardest_sum(values: Tensor, k: Tensor) -> Tensor:
     """Sum of the k greatest of each row: (R, N) >= 0 and (R,) integers -> (R,).
 
     Values equal to the k-th share what is left of k, and the gradient with it, so neither
-    depends on the order of the pixels. 0 for k = 0.
+    depends on the order of the pixels. Equal is what rounding may have told apart, 4 units in
+    the last place: a logarithm at the end of a row may be computed by other instructions than
+    the same one before it. 0 for k = 0.
     """
     tau = kth_largest(values, k)
-    above, tied = values > tau, values == tau
+    apart = 4 * torch.finfo(values.dtype).eps
+    above = values > tau * (1 + apart)
+    tied = (values >= tau * (1 - apart)) & ~above
     left = (k - above.sum(1, dtype=torch.int32)).to(values.dtype)
     share = left / tied.sum(1, dtype=torch.int32).clamp(min=1)
     weight = torch.where(tied, share[:, None], above.to(values.dtype))

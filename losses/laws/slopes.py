@@ -16,7 +16,7 @@ from .tools import ROUNDING, close, demand, gradients, spread_out
 
 def gradients_point_to_the_truth(loss: Subject, case: Case) -> bool:
     """The gradient is <= 0 where the truth is 1 and >= 0 where it is 0; no label is moved."""
-    _, slopes = gradients(loss, case)
+    values, slopes = gradients(loss, case)
     reached = case.kind == "gradient"
     if reached:
         still = not any(bool(x.any()) for x in slopes[len(case.predictions) :])
@@ -25,7 +25,9 @@ def gradients_point_to_the_truth(loss: Subject, case: Case) -> bool:
         if slope.shape != t.shape:
             continue
         up, down = (t == 1) & case.valid, (t == 0) & case.valid
-        noise = ROUNDING.get(slope.dtype, 0.0) * float(slope.abs().max())
+        # A quotient that does not move, a / a, has a gradient of its own rounding.
+        size = max(float(slope.abs().max()), float(values.abs().max()))
+        noise = ROUNDING.get(slope.dtype, 0.0) * size
         demand((slope[up] <= noise).all(), "pushed down where t = 1")
         demand((slope[down] >= -noise).all(), "pushed up where t = 0")
         reached |= bool((up | down).any())

@@ -182,3 +182,8 @@ def test_law_9_takes_a_sum_over_pixels_whose_slopes_float16_holds_and_no_greater
         return 1e7 * sound(logits, target, mask=mask, reduction=reduction)
 
     assert 9 in broken_by(steep)
+
+
+def test_law_5_takes_the_rounding_of_a_gradient_that_is_0_for_no_push() -> None:
+    published = losses.build("db", **DB_FLAVOURS["PaddleOCR"])
+    assert BY_NUMBER[5](published, Recipe("db", 0, size=(1, 1, 1), target="empty").case())

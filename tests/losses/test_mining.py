@@ -35,6 +35,18 @@ def test_ties_share_the_gradient_and_their_order_is_nothing() -> None:
     torch.testing.assert_close(values.grad, torch.tensor([[1.0, 2 / 3, 2 / 3, 2 / 3, 0.0]]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_rounding_tells_apart_is_tied(dtype: torch.dtype) -> None:
+    one = torch.ones((), dtype=dtype)
+    up, down = one.nextafter(2 * one), one.nextafter(0 * one)
+    for middle in ([up, one, down], [down, up, one], [one, down, up]):
+        values = torch.stack([3 * one, *middle, 1 - 1e-5 * one])[None].requires_grad_()
+        hardest_sum(values, torch.tensor([2])).sum().backward()
+        third = one / 3
+        wanted = torch.stack([one, third, third, third, 0 * one])[None]
+        torch.testing.assert_close(values.grad, wanted)
+
+
 def test_values_at_the_ends_of_their_range_are_ranked() -> None:
     tiny, huge = 1e-45, 3e38
     values = torch.tensor([[0.0, tiny, 1.0, huge]])
