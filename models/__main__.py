@@ -178,6 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     p = parser()
     options = p.parse_args(arguments)
+    if options.markdown and options.onnx:
+        p.error("--markdown is for the table, and --onnx writes none")
     if options.checkpoint and not options.onnx:
         p.error(f"--checkpoint is for --onnx: {WEIGHTLESS}")
     if {"pretrained", "bb_pretrained"} & dict(options.switches).keys():

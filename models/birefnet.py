@@ -125,7 +125,7 @@ class BiRefNet(
                 image in training with batch norm, NaN or infinite pixels. The last are not looked
                 for when compiled, nor in training on a GPU.
         """
-        self._check(image, LEAST * self._scale)
+        self.check(image)
         padded = pad(image, STRIDE * self._scale)
         levels, gradients, classes = self._segment(padded)
         if self.refiner is not None:
@@ -136,6 +136,11 @@ class BiRefNet(
             gradients = [_crop(z, image, padded) for z in gradients]
         told = laplacian(image.mean(dim=1, keepdim=True), 5) if gradients else None
         return BiRefNetOutput(levels[-1], levels, gradients, told, classes)
+
+    @property
+    def least(self) -> int:
+        """The shortest side of an image in pixels: that of the smaller one of a refinement."""
+        return LEAST * self._scale
 
     @property
     def _scale(self) -> int:

@@ -125,7 +125,7 @@ class DBNet(Trunk):
         Raises:
             ValueError: as BiRefNet's; a threshold map is asked for where the head has no branch.
         """
-        self._check(image)
+        self.check(image)
         padded, (height, width) = pad(image), image.shape[-2:]
         maps = self._encode(padded)
         if isinstance(self.decoder, Decoder):

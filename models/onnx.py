@@ -56,7 +56,7 @@ def export(
             file stays, to be looked into).
     """
     _need()
-    path, training = Path(path), model.training
+    path, modes = Path(path), [(module, module.training) for module in model.modules()]
     check_path(path)
     kinds = {str(p.dtype) for p in model.parameters()} - {"torch.float32"}
     if kinds:
@@ -77,7 +77,8 @@ def export(
                 verbose=False,
             )
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
     assert program is not None  # it is with dynamo=True
     program.save(path)
     compare(path, image.cpu(), expected.cpu())

@@ -98,9 +98,19 @@ class Trunk(nn.Module):
             coarsest = torch.cat((*context[::-1], coarsest), dim=1)
         return [self.squeeze_module(coarsest), *finer]
 
-    def _check(self, image: Tensor, least: int = LEAST) -> None:
-        """Refuse what `checks` refuses; values are looked at where that is for nothing."""
-        check_kind(image, next(self.parameters()).dtype, least)
+    @property
+    def least(self) -> int:
+        """The shortest side of an image in pixels."""
+        return LEAST
+
+    def check(self, image: Tensor) -> None:
+        """Refuse what the model cannot take; values are looked at where that is for nothing.
+
+        Raises:
+            ValueError: as `forward`'s. Of a meta tensor and a model on that device the shapes
+                are checked.
+        """
+        check_kind(image, next(self.parameters()).dtype, self.least)
         check_statistics(self, image)
         if torch.compiler.is_compiling() or image.is_meta:
             return  # a compiled graph cannot stop to look at values, a meta tensor has none

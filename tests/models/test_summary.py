@@ -155,6 +155,7 @@ def test_a_row_of_ones_own_tells_its_switches(capsys: pytest.CaptureFixture) -> 
         (["--switch", "outward"], "expected key=value"),
         (["--preset", "lite", "--size", "32"], "H and W from 64"),
         (["--checkpoint", "model"], "--checkpoint is for --onnx"),
+        (["--onnx", "x.onnx", "--markdown"], "--markdown is for the table"),
         (["--size", "0"], "'0': expected a number of pixels"),
         (["--size", "-64"], "'-64': expected a number of pixels"),
         (["--switch", "pretrained=nope.pth"], "--switch pretrained is for --onnx"),

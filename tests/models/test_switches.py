@@ -196,7 +196,7 @@ def test_pixels_on_a_gpu_are_looked_at_in_evaluation_alone(training: bool) -> No
     waits = nullcontext() if training else pytest.raises(DataDependentOutputException)
     model = lite().train(training)
     with FakeTensorMode(allow_non_fake_inputs=True), waits:
-        model._check(torch.empty(2, 3, 64, 64, device="cuda"))
+        model.check(torch.empty(2, 3, 64, 64, device="cuda"))
 
 
 def test_single_images_under_compilation_are_checked_without_a_break() -> None:
