@@ -1,6 +1,6 @@
 """Other values in a preset, from `--set KEY=VALUE`: typed, checked, and a name for the result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_type_hints
@@ -19,6 +19,7 @@ from experiments.text.boxes import BoxKnobs, box_knobs
 from models.switches import Switches
 
 C = TypeVar("C")
+T = TypeVar("T")
 Tree = dict[str, Any]  # the text of each value by the parts of its key
 ELSEWHERE = {
     "data.name": "--data",
@@ -168,41 +169,47 @@ def _seeds(text: str) -> int:
 
 
 def _check(grid: Grid, preset: Preset, tree: Tree) -> None:
-    """What only the model or the registry can tell; costs nothing where neither is changed."""
+    """What only the model or the registry can tell; costs nothing where neither is asked."""
     if "loss" in tree:
         for arm in grid.arms.values():
             tasks.find(grid.task).objective(arm.loss)
     if "boxes" in tree:
         box_knobs(preset.boxes)
-    if "model" in tree:
-        started = "start" in preset.model
-        for name in tree["model"]:
-            if started and name not in OF_TRAINING:
-                raise UserError(
-                    f"--set model.{name}: the checkpoint of --start decides what the model is "
-                    f"made of; what can be set is {', '.join(OF_TRAINING)}"
-                )
-        try:
-            _build(grid, preset, started=started)
-        except ValueError as error:
-            raise UserError(f"--set model: {error}") from error
+    started = "start" in preset.model
+    for name in tree.get("model", {}):
+        if started and name not in OF_TRAINING:
+            raise UserError(
+                f"--set model.{name}: the checkpoint of --start decides what the model is "
+                f"made of; what can be set is {', '.join(OF_TRAINING)}"
+            )
+    if "model" in tree and grid.task == "masks":
+        aside = ("preset", "start", "start_digest")
+        told = {key: value for key, value in preset.model.items() if key not in aside}
+        _said("--set model", Switches.check, told)
+    asked = {"size", "batch", "accumulate"} & {*tree.get("data", {}), *tree.get("train", {})}
+    if not started and ("model" in tree or asked):
+        _build(grid, preset)
 
 
-def _build(grid: Grid, preset: Preset, *, started: bool) -> None:
-    """Every arm's model without its weights; ValueError where it cannot be."""
-    aside = ("preset", "start", "start_digest")
-    if grid.task == "masks":
-        Switches.check({key: value for key, value in preset.model.items() if key not in aside})
-    if started:
-        return
+def _build(grid: Grid, preset: Preset) -> None:
+    """Every arm's model without its weights, shown the shape of a batch."""
     built: list[dict[str, Any]] = []
+    shape = (preset.train.batch // preset.train.accumulate, 3, *preset.data.size)
     for arm in grid.arms.values():
         switches = {**preset.model, **arm.model, "pretrained": False, "bb_pretrained": None}
         if switches not in built:
             built.append(dict(switches))
             switches.pop("perturb", None)
             with torch.device("meta"):
-                MAKERS[grid.task](switches.pop("preset"), **switches)
+                model = _said("--set model", MAKERS[grid.task], switches.pop("preset"), **switches)
+                _said("a training batch", model.train().check, torch.empty(shape))
+
+
+def _said(what: str, call: Callable[..., T], *given: Any, **named: Any) -> T:
+    try:
+        return call(*given, **named)
+    except ValueError as error:
+        raise UserError(f"{what}: {error}") from error
 
 
 def _values(grid: Grid, preset: Preset, given: Mapping[str, str]) -> dict[str, list[str]]:

@@ -93,7 +93,7 @@ def label_knobs(loss: LossConfig) -> tuple[LabelKnobs, float]:
     for name in given:
         if name not in known:
             raise unknown("knob of labels", name, (*known, "shrink_end"))
-    check_numbers({**given, "shrink_end": end or 0.0})
+    check_numbers(given if end is None else loss.labels)
     knobs = LabelKnobs(**given)
     return knobs, knobs.shrink if end is None else replace(knobs, shrink=end).shrink
 

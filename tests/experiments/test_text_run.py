@@ -100,6 +100,7 @@ def test_birefnets_decoder_with_a_db_head_is_an_arm_like_any_other(small, tmp_pa
     [
         ({"labels": {"shrnk": 0.5}}, "unknown knob of labels 'shrnk'; did you mean 'shrink'"),
         ({"labels": {"shrink_end": 1.0}}, "shrink"),
+        ({"labels": {"shrink_end": ""}}, "shrink_end is '', expected a number"),
         ({"gradient": {"objective": "bce"}}, "predicts no image gradient"),
         ({"pixel": {"name": "birefnet_pixel"}}, "a main loss of text is of kind 'db' or 'logits'"),
     ],
