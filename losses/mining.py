@@ -31,10 +31,10 @@ def kth_largest(values: Tensor, k: Tensor) -> Tensor:
 def hardest_sum(values: Tensor, k: Tensor) -> Tensor:
     """Sum of the k greatest of each row: (R, N) >= 0 and (R,) integers -> (R,).
 
-    Values equal to the k-th share what is left of k, and the gradient with it, so neither
-    depends on the order of the pixels. Equal is what rounding may have told apart, 4 units in
-    the last place: a logarithm at the end of a row may be computed by other instructions than
-    the same one before it. 0 for k = 0.
+    Values within 4 eps of the k-th count as equal to it and share what is left of k, and the
+    gradient with it, so neither depends on the order of the pixels: a logarithm at the end of a
+    row may be computed by other instructions than the same one before it, and differ in its last
+    bits. The sum is exact to 4 eps; 0 for k = 0.
     """
     tau = kth_largest(values, k)
     apart = 4 * torch.finfo(values.dtype).eps

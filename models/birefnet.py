@@ -139,7 +139,7 @@ class BiRefNet(
 
     @property
     def least(self) -> int:
-        """The shortest side of an image in pixels: that of the smaller one of a refinement."""
+        """The shortest side of an image in pixels, which a refinement makes smaller at first."""
         return LEAST * self._scale
 
     @property

@@ -56,7 +56,8 @@ def export(
             file stays, to be looked into).
     """
     _need()
-    path, modes = Path(path), [(module, module.training) for module in model.modules()]
+    path = Path(path)
+    modes = [(module, module.training) for module in model.modules()]
     check_path(path)
     kinds = {str(p.dtype) for p in model.parameters()} - {"torch.float32"}
     if kinds:

@@ -1,4 +1,4 @@
-"""The costs are counted on tensors that have shapes and no numbers.
+"""How costs are counted: on tensors that have shapes and no numbers.
 
 Multiply-adds are those of the convolutions and matrix products of one evaluation forward of one
 image (DBNet's has no threshold map); norms, resizing, activations and the sampling of deformable

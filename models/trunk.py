@@ -104,11 +104,10 @@ class Trunk(nn.Module):
         return LEAST
 
     def check(self, image: Tensor) -> None:
-        """Refuse what the model cannot take; values are looked at where that is for nothing.
+        """Refuse what the model cannot take; values are looked at where that costs nothing.
 
         Raises:
-            ValueError: as `forward`'s. Of a meta tensor and a model on that device the shapes
-                are checked.
+            ValueError: as `forward`'s. Of a meta tensor all but its values is checked.
         """
         check_kind(image, next(self.parameters()).dtype, self.least)
         check_statistics(self, image)

@@ -7,6 +7,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from experiments import distributed
 from experiments import grid as grids
@@ -120,7 +121,7 @@ def resolve(options: argparse.Namespace) -> tuple[Grid, Preset, str]:
             overrides,  # it knows the models, which --help need not wait for
         )
 
-        grid, preset, changed = overrides.apply(grid, preset, settings)
+        grid, preset, changed = overrides.apply(grid, preset, settings, options.arm)
         name += f"+{label(changed)}" if changed else ""
     return grid, preset, name
 
@@ -150,11 +151,11 @@ def check_folder(folder: Path, grid: str, preset: str) -> None:
     check_same(folder, "grid", grid, preset)
 
 
-def check_same(folder: Path, kind: str, name: str, preset: str) -> None:
-    """Refuse a folder whose `grid.json` or `search.json` is of another one.
+def check_same(folder: Path, kind: Literal["grid", "search"], name: str, preset: str) -> None:
+    """Refuse a folder whose `grid.json` or `search.json` belongs to another name or preset.
 
     Raises:
-        UserError: it is, or is no JSON.
+        UserError: it does, or it is no JSON.
     """
     file = folder / f"{kind}.json"
     if not file.is_file():

@@ -32,11 +32,13 @@ NAMES = ("name", "preset")  # knobs that are text, whatever it looks like
 MOST_SEEDS = 1000  # from there on they are those of pilots and searches
 
 
-def apply(grid: Grid, preset: Preset, texts: Sequence[str]) -> tuple[Grid, Preset, str]:
+def apply(
+    grid: Grid, preset: Preset, texts: Sequence[str], chosen: Sequence[str] = ()
+) -> tuple[Grid, Preset, str]:
     """Grid and preset with other values, and what tells them from the preset as it is.
 
     That name is empty where nothing changes a result; the order of `texts` does not matter.
-    `loss.*` is set in every arm.
+    `loss.*` is set in every arm; the models of the `chosen` arms, or of all, must be possible.
 
     Raises:
         UserError: an unknown key, with the nearest; a value of another type or out of range.
@@ -50,7 +52,7 @@ def apply(grid: Grid, preset: Preset, texts: Sequence[str]) -> tuple[Grid, Prese
     if "seeds" in tree:
         new = replace(new, seeds=_seeds(tree["seeds"]))
     changed = replace(grid, arms=arms)
-    _check(changed, new, tree)
+    _check(changed, new, tree, [name for name in grid.arms if name in chosen] or [*grid.arms])
     before, after = _values(grid, preset, given), _values(changed, new, given)
     told = [
         f"{key}={after[key][0]}"
@@ -168,8 +170,11 @@ def _seeds(text: str) -> int:
     return count
 
 
-def _check(grid: Grid, preset: Preset, tree: Tree) -> None:
-    """What only the model or the registry can tell; costs nothing where neither is asked."""
+def _check(grid: Grid, preset: Preset, tree: Tree, chosen: Sequence[str]) -> None:
+    """What only the model or the registry can tell; costs nothing where no key concerns them.
+
+    With --start the batch is not checked: the checkpoint is only read by the runs.
+    """
     if "loss" in tree:
         for arm in grid.arms.values():
             tasks.find(grid.task).objective(arm.loss)
@@ -185,27 +190,31 @@ def _check(grid: Grid, preset: Preset, tree: Tree) -> None:
     if "model" in tree and grid.task == "masks":
         aside = ("preset", "start", "start_digest")
         told = {key: value for key, value in preset.model.items() if key not in aside}
-        _said("--set model", Switches.check, told)
+        _as_user_error("--set model", Switches.check, told)
     asked = {"size", "batch", "accumulate"} & {*tree.get("data", {}), *tree.get("train", {})}
     if not started and ("model" in tree or asked):
-        _build(grid, preset)
+        _build(grid, preset, chosen)
 
 
-def _build(grid: Grid, preset: Preset) -> None:
-    """Every arm's model without its weights, shown the shape of a batch."""
+def _build(grid: Grid, preset: Preset, chosen: Sequence[str]) -> None:
+    """The chosen arms' models without their weights, shown the shape of a batch."""
     built: list[dict[str, Any]] = []
     shape = (preset.train.batch // preset.train.accumulate, 3, *preset.data.size)
-    for arm in grid.arms.values():
-        switches = {**preset.model, **arm.model, "pretrained": False, "bb_pretrained": None}
+    for name in chosen:
+        own = grid.arms[name].model
+        switches = {**preset.model, **own, "pretrained": False, "bb_pretrained": None}
         if switches not in built:
             built.append(dict(switches))
             switches.pop("perturb", None)
             with torch.device("meta"):
-                model = _said("--set model", MAKERS[grid.task], switches.pop("preset"), **switches)
-                _said("a training batch", model.train().check, torch.empty(shape))
+                model = _as_user_error(
+                    "--set model", MAKERS[grid.task], switches.pop("preset"), **switches
+                )
+                about = f"a batch of arm {name!r} (data.size, train.batch, train.accumulate)"
+                _as_user_error(about, model.train().check, torch.empty(shape))
 
 
-def _said(what: str, call: Callable[..., T], *given: Any, **named: Any) -> T:
+def _as_user_error(what: str, call: Callable[..., T], *given: Any, **named: Any) -> T:
     try:
         return call(*given, **named)
     except ValueError as error:

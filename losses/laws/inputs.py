@@ -101,10 +101,10 @@ def half_precision_equals_single(loss: Subject, case: Case) -> bool:
 
 
 def _as_single(loss: Subject, case: Case, dtype: torch.dtype) -> None:
-    half, scale = case.to(dtype), float(case.target[0].numel())  # slopes of a mean are tiny
+    half, scale = case.to(dtype), float(case.target[0].numel())  # a mean's slopes would underflow
     expected, expected_slopes = gradients(loss, half.to(torch.float32), scale)
     if any(bool((b.abs() > torch.finfo(dtype).max).any()) for b in expected_slopes):
-        scale = 1.0  # those of a sum are not, and scaled they may have no place in that dtype
+        scale = 1.0  # a sum's would overflow
         expected, expected_slopes = gradients(loss, half.to(torch.float32), scale)
     values, slopes = gradients(loss, half, scale)
     wide = torch.promote_types(values.dtype, torch.float32) == values.dtype

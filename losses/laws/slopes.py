@@ -25,11 +25,11 @@ def gradients_point_to_the_truth(loss: Subject, case: Case) -> bool:
         if slope.shape != t.shape:
             continue
         up, down = (t == 1) & case.valid, (t == 0) & case.valid
-        # A quotient that does not move, a / a, has a gradient of its own rounding.
-        size = max(float(slope.abs().max()), float(values.abs().max()))
-        noise = ROUNDING.get(slope.dtype, 0.0) * size
-        demand((slope[up] <= noise).all(), "pushed down where t = 1")
-        demand((slope[down] >= -noise).all(), "pushed up where t = 0")
+        # The gradient of a quotient that does not move, a / a, is rounding of its value's size.
+        size = torch.maximum(slope.abs().amax((1, 2, 3)), values.abs().nan_to_num(posinf=0.0))
+        noise = (ROUNDING.get(slope.dtype, 0.0) * spread_out(size)).expand_as(slope)
+        demand((slope[up] <= noise[up]).all(), "pushed down where t = 1")
+        demand((slope[down] >= -noise[down]).all(), "pushed up where t = 0")
         reached |= bool((up | down).any())
     return reached
 

@@ -8,6 +8,7 @@ import torch
 
 import models
 from experiments import grid as grids
+from experiments.cli import overrides
 from experiments.cli.job import Job, prepare
 from experiments.cli.options import parser
 from experiments.errors import UserError
@@ -139,9 +140,12 @@ def test_no_value_leads_out_of_the_results_folder(tmp_path) -> None:
         ("train.schedule=cosin", "did you mean 'cosine'?"),
         ("train.accumulate=3", "expected a divisor of train.batch"),
         ("data.size=96", "expected 2 values"),
-        ("data.size=16,16", "a training batch: image is (4, 3, 16, 16), expected"),
-        ("train.batch=1", "a training batch: a batch of one image has no batch statistics"),
-        ("train.accumulate=4", "a training batch: a batch of one image has no batch statistics"),
+        (
+            "data.size=16,16",
+            "arm 'none' (data.size, train.batch, train.accumulate): image is (4, 3, 16, 16), ",
+        ),
+        ("train.batch=1", "train.accumulate): a batch of one image has no batch statistics"),
+        ("train.accumulate=4", "train.accumulate): a batch of one image has no batch statistics"),
         ("data.augment=flop", "did you mean 'flip'?"),
         ("data.counts=8", "did you mean 'data.counts"),
         ("data.name=thin3d", "give --data instead"),
@@ -171,6 +175,7 @@ def test_a_value_that_cannot_be_is_refused_with_what_was_expected(text: str, mes
 @pytest.mark.parametrize(
     ("grid", "text", "message"),
     [
+        ("db_loss", "data.size=32,32", "H and W from 64"),
         ("db_loss", "boxes.cut=0.5", "each run chooses cut and least_score on its validation"),
         ("db_loss", "boxes.least_score=.5", "what can be set is boxes.unclip, boxes.least_side"),
         ("db_loss", "boxes.uncli=1", "did you mean 'boxes.unclip'?"),
@@ -195,6 +200,25 @@ def test_a_key_of_the_other_task_or_of_each_run_is_refused_as_such(
     with pytest.raises(UserError) as refused:
         job(text, grid=grid)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("grid", ["grad_loss", "db_loss"])
+def test_one_image_is_a_batch_where_no_batch_norm_takes_its_statistics(grid: str) -> None:
+    alone = ("train.batch=1", "model.batch_norm=false")
+    assert job(*alone, grid=grid).preset.train.batch == 1
+    with pytest.raises(UserError, match="freeze_backbone=True"):
+        job(*alone, "model.freeze_backbone=false", "model.backbone=resnet18", grid=grid)
+
+
+def test_an_arm_that_is_not_run_may_have_an_impossible_model() -> None:
+    grid = grids.find("grad_loss")
+    smoke = grid.presets["smoke"]
+    unfit = replace(grid.arms["none"], model={"batch_norm": True})
+    changed = replace(grid, arms={**grid.arms, "none": unfit})
+    preset = replace(smoke, model={**smoke.model, "batch_norm": False})
+    assert overrides.apply(changed, preset, ["train.batch=1"], ["bce"])[1].train.batch == 1
+    with pytest.raises(UserError, match="a batch of arm 'none'"):
+        overrides.apply(changed, preset, ["train.batch=1"])
 
 
 def test_a_key_is_set_once() -> None:

@@ -1,5 +1,7 @@
 """Mining: the k greatest values without a sort, exact, whatever is tied or empty."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -40,11 +42,23 @@ def test_what_rounding_tells_apart_is_tied(dtype: torch.dtype) -> None:
     one = torch.ones((), dtype=dtype)
     up, down = one.nextafter(2 * one), one.nextafter(0 * one)
     for middle in ([up, one, down], [down, up, one], [one, down, up]):
-        values = torch.stack([3 * one, *middle, 1 - 1e-5 * one])[None].requires_grad_()
+        values = torch.stack([3 * one, *middle, (1 - 16 * torch.finfo(dtype).eps) * one])[
+            None
+        ].requires_grad_()
         hardest_sum(values, torch.tensor([2])).sum().backward()
         third = one / 3
         wanted = torch.stack([one, third, third, third, 0 * one])[None]
         torch.testing.assert_close(values.grad, wanted)
+
+
+@pytest.mark.parametrize(
+    ("k", "slopes"),
+    [(0, [0.0, 0.0, 0.0, 0.0]), (1, [0.5, 0.5, 0.0, 0.0]), (3, [1.0, 1.0, 1.0, 0.0])],
+)
+def test_infinite_values_are_ranked_and_give_no_nan(k: int, slopes: list[float]) -> None:
+    values = torch.tensor([[math.inf, math.inf, 1.0, 0.0]], requires_grad=True)
+    hardest_sum(values, torch.tensor([k])).sum().backward()
+    assert values.grad.tolist() == [slopes]
 
 
 def test_values_at_the_ends_of_their_range_are_ranked() -> None:
